@@ -1,0 +1,160 @@
+// The one Python module built from csrc: a list of kernels, each a callable that takes arrays, numbers and None.
+// A kernel object is called through CPython's vectorcall: unpacking ten arguments costs well under a microsecond.
+#include <omp.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstddef>
+
+#include "../core/registry.h"
+
+namespace py = pybind11;
+using tg::Array;
+using tg::DType;
+using tg::Value;
+
+namespace {
+
+constexpr int MAX_ARGS = 40;
+constexpr int64_t RELEASE_GIL_FROM = 16384;  // elements: below, letting go of the lock costs more than it gives
+int bfloat16_number = -1;
+
+// The dtype of an array and its size in bytes.
+std::pair<DType, int> dtype_of(PyObject* array) {
+    const auto* descr = py::detail::array_descriptor_proxy(py::detail::array_proxy(array)->descr);
+    if (descr->byteorder == '>') throw std::invalid_argument("kernels take arrays of native byte order only");
+    const int num = descr->type_num;
+    if (num == bfloat16_number) return {DType::bfloat16, 2};
+    switch (num) {  // NumPy's type numbers
+        case 0: return {DType::boolean, 1};
+        case 1: return {DType::int8, 1};
+        case 2: return {DType::uint8, 1};
+        case 3: return {DType::int16, 2};
+        case 5: return {DType::int32, 4};
+        case 7: case 9: return {DType::int64, 8};
+        case 11: return {DType::float32, 4};
+        case 12: return {DType::float64, 8};
+        case 23: return {DType::float16, 2};
+    }
+    throw std::invalid_argument("kernels do not take arrays of NumPy type number " + std::to_string(num));
+}
+
+struct KernelObject {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    const tg::Kernel* kernel;
+};
+
+// Fills `v` from a Python argument; returns its element count.
+int64_t unpack(PyObject* arg, Value& v, PyTypeObject* ndarray) {
+    if (arg == Py_None) {
+        v.kind = Value::none;
+        v.a.data = nullptr;
+        return 0;
+    }
+    if (PyFloat_Check(arg)) {
+        v.kind = Value::real;
+        v.d = PyFloat_AS_DOUBLE(arg);
+        return 0;
+    }
+    if (PyLong_Check(arg)) {
+        v.kind = Value::integer;
+        v.i = PyLong_AsLongLong(arg);
+        if (v.i == -1 && PyErr_Occurred()) throw py::error_already_set();
+        return 0;
+    }
+    if (!PyObject_TypeCheck(arg, ndarray)) throw std::invalid_argument(std::string("kernels take arrays, numbers and None, not ") + Py_TYPE(arg)->tp_name);
+    auto* p = py::detail::array_proxy(arg);
+    v.kind = Value::array;
+    const auto [dtype, item] = dtype_of(arg);
+    v.a.dtype = dtype;
+    v.a.ndim = p->nd;
+    if (p->nd > tg::MAX_DIMS) throw std::invalid_argument("arrays of more than 16 dimensions are not supported by kernels");
+    v.a.data = p->data;
+    int64_t n = 1;
+    for (int i = 0; i < p->nd; ++i) {
+        v.a.shape[i] = p->dimensions[i];
+        v.a.strides[i] = p->strides[i] / item;
+        n *= p->dimensions[i];
+    }
+    static char empty;
+    if (!v.a.data) v.a.data = &empty;  // an empty array is not None
+    return n;
+}
+
+PyTypeObject* ndarray_type() {
+    static PyTypeObject* type = reinterpret_cast<PyTypeObject*>(py::object(py::module_::import("numpy").attr("ndarray")).release().ptr());
+    return type;
+}
+
+PyObject* kernel_call(PyObject* self, PyObject* const* args, size_t flags, PyObject* kwnames) {
+    const tg::Kernel& k = *reinterpret_cast<KernelObject*>(self)->kernel;
+    try {
+        const auto n = PyVectorcall_NARGS(flags);
+        if (kwnames && PyTuple_GET_SIZE(kwnames)) throw std::invalid_argument("kernels take positional arguments only");
+        if (n != k.arity) throw std::invalid_argument("expected " + std::to_string(k.arity) + " arguments, got " + std::to_string(n));
+        Value values[MAX_ARGS];
+        int64_t largest = 0;
+        for (int i = 0; i < n; ++i) largest = std::max(largest, unpack(args[i], values[i], ndarray_type()));
+        for (int i : k.writes)
+            if (values[i].kind == Value::array && !(py::detail::array_proxy(args[i])->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_))
+                throw std::invalid_argument("argument " + std::to_string(i) + " is read-only but would be written");
+        if (largest >= RELEASE_GIL_FROM) {
+            py::gil_scoped_release release;
+            k.call(values);
+        } else {
+            k.call(values);
+        }
+    } catch (py::error_already_set& e) {
+        e.restore();
+        return nullptr;
+    } catch (const std::exception& e) {
+        PyErr_Format(PyExc_ValueError, "%s (%s): %s", k.op, k.path, e.what());
+        return nullptr;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject* kernel_repr(PyObject* self) {
+    const tg::Kernel& k = *reinterpret_cast<KernelObject*>(self)->kernel;
+    return PyUnicode_FromFormat("<kernel %s of %s>", k.path, k.op);
+}
+
+PyTypeObject kernel_type{};  // filled in below: there are fifty fields and five of them matter
+
+void make_kernel_type() {
+    Py_SET_REFCNT(reinterpret_cast<PyObject*>(&kernel_type), 1);
+    kernel_type.tp_name = "tensorgrad.CompiledKernel";
+    kernel_type.tp_basicsize = sizeof(KernelObject);
+    kernel_type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL;
+    kernel_type.tp_vectorcall_offset = offsetof(KernelObject, vectorcall);
+    kernel_type.tp_call = PyVectorcall_Call;
+    kernel_type.tp_repr = kernel_repr;
+    if (PyType_Ready(&kernel_type) < 0) throw py::error_already_set();
+}
+
+py::object make_kernel(const tg::Kernel& k) {
+    auto* o = PyObject_New(KernelObject, &kernel_type);
+    if (!o) throw py::error_already_set();
+    o->vectorcall = kernel_call;
+    o->kernel = &k;
+    return py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(o));
+}
+
+}  // namespace
+
+PYBIND11_MODULE(TG_MODULE, m) {
+    m.doc() = "Compiled kernels of tensorgrad";
+    make_kernel_type();
+    bfloat16_number = py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16")).num();
+    m.attr("isa") = TG_ISA;
+    m.def("kernels", [] {
+        py::list out;
+        for (const tg::Kernel& k : tg::registry())
+            out.append(py::make_tuple(k.op, k.path, k.dtypes, k.source, py::tuple(py::cast(k.writes)), make_kernel(k)));
+        return out;
+    }, "(op, path, dtypes, source, positions written, callable) of every kernel");
+    m.def("set_num_threads", [](int n) { omp_set_num_threads(n); });
+    m.def("get_num_threads", [] { return omp_get_max_threads(); });
+}

@@ -1,0 +1,78 @@
+// Kernels register themselves: TG_KERNEL(softmax, "cpu/rows", "float32 float64", softmax_rows) at file scope.
+// A kernel is an ordinary function. Its parameters say how Python arguments arrive: `const Array&` is read, `Array&` is
+// written, int64_t, double and bool are numbers. None arrives as an Array that is false.
+#pragma once
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "array.h"
+
+namespace tg {
+
+struct Value {  // one argument as it came from Python
+    enum Kind : uint8_t { none, array, integer, real } kind = none;
+    Array a;
+    int64_t i = 0;
+    double d = 0;
+};
+
+struct Kernel {
+    const char* op;
+    const char* path;    // family/rung
+    const char* dtypes;  // names, separated by blanks
+    const char* source;
+    int arity;
+    std::vector<int> writes;
+    void (*call)(Value*);
+};
+
+inline std::vector<Kernel>& registry() {
+    static std::vector<Kernel> kernels;
+    return kernels;
+}
+
+template <class P> P& as_parameter(Value& v, int index) {
+    using T = std::remove_const_t<P>;
+    auto wrong = [&](const char* what) {
+        throw std::invalid_argument("kernel argument " + std::to_string(index) + " must be " + what);
+    };
+    if constexpr (std::is_same_v<T, Array>) {
+        if (v.kind != Value::array && v.kind != Value::none) wrong("an array or None");
+        return v.a;
+    } else if constexpr (std::is_same_v<T, double>) {
+        if (v.kind == Value::integer) v.d = double(v.i);
+        else if (v.kind != Value::real) wrong("a number");
+        return v.d;
+    } else {
+        static_assert(std::is_same_v<T, int64_t>, "kernel parameters are Array&, const Array&, int64_t, double");
+        if (v.kind != Value::integer) wrong("an integer");
+        return v.i;
+    }
+}
+
+template <auto F> struct Adapter;
+template <class... P, void (*F)(P...)> struct Adapter<F> {
+    template <size_t... I> static void unpack(Value* v, std::index_sequence<I...>) {
+        F(as_parameter<std::remove_reference_t<P>>(v[I], int(I))...);
+    }
+    static void call(Value* v) { unpack(v, std::index_sequence_for<P...>{}); }
+    static std::vector<int> writes() {
+        std::vector<int> out;
+        int i = 0;
+        ((std::is_same_v<P, Array&> ? out.push_back(i++) : void(i++)), ...);
+        return out;
+    }
+    static bool add(const char* op, const char* path, const char* dtypes, const char* source) {
+        registry().push_back({op, path, dtypes, source, int(sizeof...(P)), writes(), &call});
+        return true;
+    }
+};
+
+#define TG_JOIN2(a, b) a##b
+#define TG_JOIN(a, b) TG_JOIN2(a, b)
+#define TG_KERNEL(op, path, dtypes, function) \
+    static const bool TG_JOIN(registered_, __COUNTER__) = ::tg::Adapter<&function>::add(#op, path, dtypes, __FILE__);
+
+}  // namespace tg

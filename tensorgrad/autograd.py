@@ -1,0 +1,489 @@
+"""Reverse-mode automatic differentiation.
+
+Each recorded operation leaves a `Node`. A tensor points to the node that made it through `tensor.edge = (node, output
+index)`; a node points to the edges of its inputs. Nodes are numbered as they are made, so walking back from the highest
+number down is a topological order: a heap replaces recursion, and a chain of any length fits on the stack.
+
+Gradients are Tensors and backward formulas are Tensor operations: with `create_graph=True` they are recorded in turn.
+"""
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import dtypes
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Edge = tuple[Any, int]  # (Node, output index), or (leaf Tensor, -1)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Mode(threading.local):
+    enabled = True
+    anomaly = False
+
+
+MODE = _Mode()
+_sequence = itertools.count()
+
+
+class Node:
+    """One recorded operation. In an op's `forward` and `backward` it is `ctx`: save tensors and plain attributes on it."""
+
+    edges: tuple[Edge | None, ...] | None = None
+    outputs = 1
+    hooks: dict[int, list[Callable]] | None = None
+    view = False
+    seq = -1
+    called_at: str | None = None
+    _saved: Any = ()
+    _meta: tuple | None = None
+
+    def __init__(self, op: Any):
+        self.op = op
+
+    @property
+    def needs(self) -> tuple[bool, ...]:
+        """For each tensor input, whether its gradient is wanted."""
+        return tuple(e is not None for e in self.edges or ())
+
+    @property
+    def name(self) -> str:
+        """The operation's name, for messages."""
+        return self.op.name
+
+    def __repr__(self) -> str:
+        return f"<{self.name}Backward>"
+
+    def save(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for backward. Later in-place changes to them are noticed."""
+        if self.edges is not None:
+            self._saved = tensors
+
+    @property
+    def saved(self) -> tuple[Any, ...]:
+        """The saved tensors; RuntimeError where one was changed in place, or where the graph was freed."""
+        if self._saved is None:
+            raise RuntimeError(
+                f"{self.name}: backward a second time through a graph whose saved tensors were freed; "
+                "call backward(retain_graph=True) the first time"
+            )
+        return tuple([self._unpack(*entry) for entry in self._saved])
+
+    def _pack(self, tensor: Tensor | None, outs: tuple) -> tuple:
+        if tensor is None:
+            return (None, None, 0, -1)
+        cell = version_cell(tensor)
+        for i, out in enumerate(outs):
+            if tensor is out:  # holding the output itself would be a cycle
+                return ((out.array, out.device), cell, cell[0], i)
+        return (tensor, cell, cell[0], -1)
+
+    def _unpack(self, kept: Any, cell: list[int] | None, version: int, index: int) -> Any:
+        if kept is None:
+            return None
+        if cell is not None and cell[0] != version:
+            shape = kept[0].shape if index >= 0 else kept.array.shape
+            raise RuntimeError(
+                f"{self.name}: a tensor of shape {tuple(shape)} needed for its gradient was changed by an in-place operation "
+                f"(saved at version {version}, now at version {cell[0]}); clone it before the change or use the "
+                "out-of-place operation"
+            )
+        if index < 0:
+            return kept
+        from .tensor import wrap
+
+        out = wrap(*kept)
+        out.edge, out.tracked, out._cell = (self, index), True, cell
+        return out
+
+    def release(self) -> None:
+        """Drop what backward would need."""
+        self._saved = None
+
+
+class _Hook:
+    """Handle of a registered hook; `remove()` takes it out again."""
+
+    def __init__(self, hooks: list[Callable], fn: Callable):
+        self._hooks, self._fn = hooks, fn
+
+    def remove(self) -> None:
+        """Unregister the hook."""
+        if self._fn in self._hooks:
+            self._hooks.remove(self._fn)
+
+
+def version_cell(t: Tensor) -> list[int]:
+    """The counter of in-place changes that a tensor shares with its views."""
+    cell = t._cell
+    if cell is None:
+        cell = t._cell = [0] if t._view is None else version_cell(t._view[0])
+    return cell
+
+
+def edge_of(t: Tensor) -> Edge | None:
+    """Where a gradient for `t` must flow, or None."""
+    if t._view is not None and t._view_at != t._cell[0]:  # its base was changed in place since
+        base, replayer = t._view
+        fresh = replayer(base)
+        t.edge, t.tracked, t._view_at = fresh.edge, fresh.tracked, t._cell[0]
+    if not t.tracked:
+        return None
+    return t.edge or (t, -1)
+
+
+def record(ctx: Node, out: Any) -> None:
+    """Attach the outputs of a tracked operation to its node."""
+    ctx.seq = next(_sequence)
+    if out.__class__ is tuple:
+        outs = out
+        ctx.outputs = len(outs) or 1
+        ctx._meta = tuple([(o.array.shape, o.array.dtype, o.device) for o in outs])
+    else:
+        outs = (out,)
+    if ctx._saved:
+        ctx._saved = [ctx._pack(t, outs) for t in ctx._saved]
+    for i, o in enumerate(outs):
+        if dtypes.BY_NUMPY[o.array.dtype].is_floating_point:
+            o.edge = (ctx, i)
+            o.tracked = True
+
+
+def link_view(out: Tensor, base: Tensor, replayer: Callable[[Tensor], Tensor]) -> None:
+    """Mark `out` as sharing memory with `base`; `replayer` makes the same view of another tensor (and holds none)."""
+    out._view = (base, replayer)
+    out._cell = version_cell(base)
+    out._view_at = out._cell[0]
+
+
+# ---------------------------------------------------------------- in-place operations
+
+
+class _CopySlices:
+    """Backward of a base whose view was overwritten: the view's part of the gradient goes to the new values."""
+
+    name = "copy_slices"
+
+    def backward(self, ctx: Any, g: Tensor) -> tuple:
+        outside = g.new_ones(g.shape)
+        with no_grad():
+            ctx.replayer(outside).fill_(0)
+        return g * outside, ctx.replayer(g)
+
+
+def check_inplace(t: Tensor, incoming: bool, name: str) -> None:
+    """Refuse to overwrite a leaf that wants a gradient."""
+    if not (MODE.enabled and (t.tracked or incoming)):
+        return
+    edge_of(t)
+    root: Tensor | None = t
+    while root is not None:
+        if root.tracked and root.edge is None:
+            what = "a leaf tensor" if root is t else "a view of a leaf tensor"
+            raise RuntimeError(
+                f"{name}: {what} of shape {tuple(t.array.shape)} that requires grad cannot be changed in place; "
+                "do it under no_grad(), or on a clone()"
+            )
+        root = root._view[0] if root._view is not None else None
+
+
+def rebase(t: Tensor, edge: Edge | None) -> None:
+    """After `t` was overwritten by an operation with this edge: count the change and rewrite the history."""
+    cell = version_cell(t)
+    cell[0] += 1
+    t._view_at = cell[0]
+    while MODE.enabled and (edge is not None or t.tracked):
+        t.edge, t.tracked, t._view_at = edge, edge is not None, cell[0]
+        if t._view is None:
+            return
+        base, replayer = t._view
+        node: Any = Node(_COPY_SLICES)
+        node.replayer = replayer
+        node.edges = ((base.edge or (base, -1)) if base.tracked else None, edge)
+        node.seq = next(_sequence)
+        t, edge = base, (node, 0)
+
+
+_COPY_SLICES = _CopySlices()
+
+
+# ---------------------------------------------------------------- backward
+
+
+def _leaf_gradient(t: Tensor, slot: list) -> None:
+    """Add the gradient held by slot[1] to `t.grad`; take over its memory where nobody else can see it."""
+    if t.grad is not None:
+        if MODE.enabled:
+            t.grad = t.grad + slot[1]
+        else:
+            t.grad.array += slot[1].array
+        return
+    # Two references: the slot's (or the tensor's) and the one just made for the call.
+    unseen = sys.getrefcount(slot[1]) == 2 and sys.getrefcount(slot[1].array) == 2
+    g = slot[1]
+    if (MODE.enabled and g.tracked) or (unseen and g.array.base is None and g.array.flags.c_contiguous):
+        t.grad = g
+    else:
+        from .tensor import wrap
+
+        t.grad = wrap(g.array.copy(), g.device)
+
+
+def _needed(roots: list[Edge], targets: set[int]) -> set[int]:
+    """Ids of the nodes that lie on a path from the roots to a target (a node id or a leaf id)."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack = [node for node, i in roots if i >= 0]
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        order.append(node)
+        stack.extend(e[0] for e in node.edges if e is not None and e[1] >= 0)
+    needed: set[int] = set()
+    for node in sorted(order, key=lambda n: n.seq):
+        if id(node) in targets or any(e is not None and (id(e[0]) in needed or id(e[0]) in targets) for e in node.edges):
+            needed.add(id(node))
+    return needed
+
+
+def run_backward(
+    roots: list[tuple[Edge, Tensor]], retain_graph: bool, create_graph: bool, targets: Sequence[Tensor] | None = None
+) -> list[Tensor | None]:
+    """Propagate gradients from the roots; into `.grad` of the leaves, or for `targets` as a list."""
+    captured: dict[tuple[int, int], Any] = {}
+    needed: set[int] | None = None
+    if targets is not None:
+        edges = [edge_of(t) for t in targets]
+        captured = {(id(e[0]), e[1]): None for e in edges if e is not None}
+        needed = _needed([e for e, _ in roots], {id(e[0]) for e in edges if e is not None})
+    pending: dict[Node, list] = {}
+    leaves: dict[int, list] = {}
+    heap: list[tuple[int, Node]] = []
+
+    def send(edge: Edge, g: Tensor) -> None:
+        node, i = edge
+        if i < 0:
+            slot = leaves.get(id(node))
+            if slot is None:
+                leaves[id(node)] = [node, g]
+            else:
+                slot[1] = slot[1] + g
+            return
+        if needed is not None and id(node) not in needed:
+            return
+        grads = pending.get(node)
+        if grads is None:
+            grads = pending[node] = [None] * node.outputs
+            heapq.heappush(heap, (-node.seq, node))
+        grads[i] = g if grads[i] is None else grads[i] + g
+
+    before = MODE.enabled
+    MODE.enabled = create_graph
+    try:
+        for edge, g in roots:
+            send(edge, g)
+        g = None  # type: ignore[assignment]  # so that the last owner is the slot
+        while heap:
+            node = heapq.heappop(heap)[1]
+            grads = pending.pop(node)
+            if node.hooks is not None:
+                _run_node_hooks(node, grads)
+            if captured:
+                for i in range(node.outputs):
+                    if (id(node), i) in captured:
+                        captured[id(node), i] = grads[i]
+            if node.outputs > 1 and None in grads:
+                _fill_missing(node, grads)
+            result = node.op.backward(node, *grads)
+            del grads
+            if result.__class__ is not tuple:
+                result = (result,)
+            if MODE.anomaly:
+                _check_gradients(node, result)
+            if not retain_graph:
+                node.release()
+            result = list(result)
+            for k, edge in enumerate(node.edges):
+                if edge is not None and result[k] is not None:
+                    g, result[k] = result[k], None
+                    send(edge, g)
+                    del g
+        for slot in leaves.values():
+            leaf = slot[0]
+            for hook in leaf._hooks or ():
+                replaced = hook(slot[1])
+                slot[1] = slot[1] if replaced is None else replaced
+            if targets is None:
+                _leaf_gradient(leaf, slot)
+            elif (id(leaf), -1) in captured:
+                captured[id(leaf), -1] = slot[1]
+    finally:
+        MODE.enabled = before
+    if targets is None:
+        return []
+    return [captured[id(e[0]), e[1]] if e is not None else None for e in edges]
+
+
+def _run_node_hooks(node: Node, grads: list) -> None:
+    for i, hooks in node.hooks.items():  # type: ignore[union-attr]
+        for hook in hooks:
+            if grads[i] is not None:
+                replaced = hook(grads[i])
+                grads[i] = grads[i] if replaced is None else replaced
+
+
+def _fill_missing(node: Node, grads: list) -> None:
+    from .tensor import wrap
+
+    for i, g in enumerate(grads):
+        if g is None:
+            shape, np_type, device = node._meta[i]  # type: ignore[index]
+            grads[i] = wrap(device.backend.xp.zeros(shape, np_type), device)
+
+
+def _start(op: str, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None] | None) -> list[tuple[Edge, Tensor]]:
+    """Checked (edge, gradient) pairs to start from."""
+    if gradients is None:
+        gradients = [None] * len(outputs)
+    if len(gradients) != len(outputs):
+        raise ValueError(f"{op}: {len(outputs)} outputs but {len(gradients)} gradients")
+    roots = []
+    for t, g in zip(outputs, gradients, strict=True):
+        edge = edge_of(t)
+        if edge is None:
+            raise RuntimeError(f"{op}: a tensor of shape {tuple(t.shape)} does not require grad and has no history")
+        if g is None:
+            if t.numel() != 1:
+                raise RuntimeError(f"{op}: the output has shape {tuple(t.shape)}; only a single number needs no gradient argument")
+            g = t.new_ones(t.shape)
+        elif tuple(g.shape) != tuple(t.shape):
+            raise ValueError(f"{op}: the output has shape {tuple(t.shape)} but its gradient {tuple(g.shape)}")
+        elif g.dtype is not t.dtype:
+            g = g.to(t.dtype)
+        roots.append((edge, g))
+    return roots
+
+
+def _as_list(x: Any) -> list:
+    return list(x) if isinstance(x, (tuple, list)) else [x]
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor], grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None, create_graph: bool = False, inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Accumulate d(sum of tensors * grad_tensors)/d(leaf) into `leaf.grad` of each leaf, or of `inputs` only."""
+    roots = _start("backward", _as_list(tensors), None if grad_tensors is None else _as_list(grad_tensors))
+    retain = create_graph if retain_graph is None else retain_graph
+    if inputs is None:
+        run_backward(roots, retain, create_graph)
+        return
+    wanted = _as_list(inputs)
+    for t, g in zip(wanted, run_backward(roots, retain, create_graph, wanted), strict=True):
+        if g is not None:
+            _leaf_gradient(t, [t, g])
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None, retain_graph: bool | None = None,
+    create_graph: bool = False, allow_unused: bool = False, materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `outputs` with respect to `inputs`, as a tuple; nothing is accumulated into `.grad`.
+
+    With `create_graph=True` the result can be differentiated again. An input the outputs do not depend on is an error
+    unless `allow_unused` (then None) or `materialize_grads` (then zeros).
+    """
+    wanted = _as_list(inputs)
+    for i, t in enumerate(wanted):
+        if not t.requires_grad:
+            raise RuntimeError(f"grad: input {i} of shape {tuple(t.shape)} does not require grad")
+    roots = _start("grad", _as_list(outputs), None if grad_outputs is None else _as_list(grad_outputs))
+    grads = run_backward(roots, create_graph if retain_graph is None else retain_graph, create_graph, wanted)
+    for i, g in enumerate(grads):
+        if g is None and materialize_grads:
+            grads[i] = wanted[i].new_zeros(wanted[i].shape)
+        elif g is None and not allow_unused:
+            raise RuntimeError(f"grad: the outputs do not depend on input {i}; pass allow_unused=True to get None for it")
+    return tuple(grads)
+
+
+# ---------------------------------------------------------------- modes
+
+
+class _Switch:
+    """A grad mode as context manager and decorator."""
+
+    value = True
+
+    def __enter__(self) -> None:
+        self._before = MODE.enabled
+        MODE.enabled = self.value
+
+    def __exit__(self, *exc: object) -> None:
+        MODE.enabled = self._before
+
+    def __call__(self, fn: F) -> F:
+        @functools.wraps(fn)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            before = MODE.enabled
+            MODE.enabled = self.value
+            try:
+                return fn(*args, **kwargs)
+            finally:
+                MODE.enabled = before
+
+        return wrapped  # type: ignore[return-value]
+
+
+class no_grad(_Switch):
+    """Nothing is recorded inside: `with no_grad():` or `@no_grad()`."""
+
+    value = False
+
+    def __new__(cls, fn: Callable | None = None) -> Any:
+        return object.__new__(cls) if fn is None else object.__new__(cls)(fn)
+
+
+inference_mode = no_grad
+
+
+class enable_grad(no_grad):
+    """Recording is on inside, also within `no_grad`."""
+
+    value = True
+
+
+class set_grad_enabled(_Switch):
+    """Recording on or off, at once and as a context manager."""
+
+    def __init__(self, mode: bool):
+        self.value = bool(mode)
+        self._before = MODE.enabled
+        MODE.enabled = self.value
+
+    def __enter__(self) -> None:
+        MODE.enabled = self.value
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded in this thread."""
+    return MODE.enabled
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("gradcheck", "gradgradcheck"):  # imported late: it is built on tensors
+        from . import gradcheck as module
+
+        return getattr(module, name)
+    raise AttributeError(f"tensorgrad.autograd has no {name!r}")

@@ -1,0 +1,18 @@
+"""Devices, one module each: a module here is a device name.
+
+A backend module offers: `xp` (the array module), `families` (kernel families, preferred first), `check(index)`
+(an error where the device is not there), `asarray(a)` and `to_numpy(a)` (storage from and to NumPy), `load_kernels()`
+(yields dispatch.Kernel), `describe()` (rows for `tensorgrad doctor`), `synchronize()`.
+"""
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+NAMES = sorted((m.name for m in pkgutil.iter_modules(__path__)), key=lambda name: (name != "cpu", name))
+
+
+def load(name: str) -> ModuleType:
+    """The backend module of a device name; imported on first use."""
+    return importlib.import_module(f"{__name__}.{name}")

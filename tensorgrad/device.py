@@ -1,0 +1,56 @@
+"""Where a tensor lives and computes: `cpu`, `emu` (CUDA kernels under the emulator), `cuda:N`."""
+from __future__ import annotations
+
+from typing import Any
+
+from . import backends
+
+
+class device:
+    """A device by name: `device("cpu")`, `device("cuda", 1)`, `device("cuda:1")`. One instance per device."""
+
+    type: str
+    index: int | None
+    backend: Any
+    _known: dict[tuple[str, int | None], device] = {}
+
+    def __new__(cls, name: str | device, index: int | None = None) -> device:
+        if isinstance(name, device):
+            return name
+        if not isinstance(name, str):
+            raise TypeError(f"device: expected a name such as 'cpu', got {name!r}")
+        kind, colon, number = name.partition(":")
+        if colon:
+            if index is not None or not number.isdigit():
+                raise ValueError(f"device: cannot read {name!r}; write 'cpu', 'cuda' or 'cuda:1'")
+            index = int(number)
+        if kind not in backends.NAMES:
+            raise ValueError(f"device: there is no device {kind!r}; there are {', '.join(backends.NAMES)}")
+        known = cls._known.get((kind, index))
+        if known is None:
+            known = object.__new__(cls)
+            known.type, known.index = kind, index
+            known.backend = backends.load(kind)
+            known.backend.check(index)
+            cls._known[kind, index] = known
+        return known
+
+    def __repr__(self) -> str:
+        return f"device(type='{self.type}'" + (f", index={self.index})" if self.index is not None else ")")
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __reduce__(self) -> tuple:
+        return (device, (str(self),))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return str(self) == other
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self) >> 4
+
+
+CPU = device("cpu")

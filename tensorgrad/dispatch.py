@@ -1,0 +1,207 @@
+"""Which kernel runs an operation: device -> family -> rung.
+
+A kernel's path is `family/rung`, e.g. `cpu/packed`. Compiled kernels register themselves in C++ (`TG_KERNEL`), Python ones in
+their op's file (`@rung`). The first rung of the op's `defaults` that supports the call wins; `use` and the environment variable
+`TG_KERNELS="matmul=cpu/packed,conv2d=cpu/im2col"` override the choice. An override never falls back in silence.
+"""
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import backends, dtypes
+
+HALF = ("float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One implementation of an op on one device."""
+
+    op: str
+    path: str  # family/rung
+    device: str
+    dtypes: frozenset[str]
+    source: str
+    call: Callable[..., Any] = field(repr=False)
+    writes: tuple[int, ...] = (0,)  # positions of the arrays it writes; () for one that returns a new array
+
+    @property
+    def family(self) -> str:
+        """The part of the path before the slash."""
+        return self.path.partition("/")[0]
+
+    @property
+    def rung(self) -> str:
+        """The part of the path after the slash."""
+        return self.path.partition("/")[2]
+
+    def for_dtype(self, name: str) -> Callable[..., Any]:
+        """The callable for arrays of a dtype the kernel supports."""
+        return self.call if name in self.dtypes else in_float32(self)
+
+    def takes(self, name: str) -> bool:
+        """Whether it computes this dtype, half precision by way of float32 included."""
+        return name in self.dtypes or (name in HALF and self.device == "cpu" and "float32" in self.dtypes and bool(self.writes))
+
+
+def in_float32(kernel: Kernel) -> Callable[..., Any]:
+    """A float32 kernel for half-precision arrays: widen, compute, round each result once.
+
+    Accumulation in float32 and one rounding at the end is what half precision means on every device.
+    """
+
+    def widened(*args: Any) -> None:
+        wide = [a.astype(np.float32) if isinstance(a, np.ndarray) and dtypes.BY_NUMPY[a.dtype].name in HALF else a for a in args]
+        kernel.call(*wide)
+        for i in kernel.writes:
+            if wide[i] is not args[i]:
+                args[i][...] = wide[i]
+
+    return widened
+
+
+_ops: dict[str, Any] = {}  # op name -> Op; filled by op.py
+_kernels: dict[str, dict[str, dict[str, Kernel]]] = {}  # device -> op -> path -> kernel
+_overrides: dict[str, tuple[str, str]] = {}  # op name, or "*" -> (path or family, who asked)
+_environment_read = False
+
+
+def kernels_of(device: str) -> dict[str, dict[str, Kernel]]:
+    """op -> path -> kernel for a device; loaded on first use."""
+    table = _kernels.get(device)
+    if table is None:
+        table = _kernels[device] = {}
+        for name, path, types, source, writes, call in backends.load(device).load_kernels():
+            table.setdefault(name, {})[path] = Kernel(name, path, device, frozenset(types.split()), source, call, writes)
+        for op in _ops.values():
+            for kernel in op.python_kernels(device):
+                table.setdefault(op.name, {})[kernel.path] = kernel
+    return table
+
+
+def ordered(op: Any, device: str) -> list[Kernel]:
+    """The kernels of an op on a device, in the order they are tried: the op's defaults, then the others, newest rung first."""
+    table = kernels_of(device).get(op.name, {})
+    families = backends.load(device).families
+    rest = sorted((p for p in table if p not in op.defaults), reverse=True)
+    kernels = [table[p] for p in (*op.defaults, *rest) if p in table]
+    return sorted(kernels, key=lambda k: families.index(k.family))  # stable: keeps the order within a family
+
+
+def choose(op: Any, device: Any, dtype: str, *info: Any) -> Kernel:
+    """The kernel for this call; NotImplementedError says which there are."""
+    if not _environment_read:
+        _read_environment()
+    kernels = ordered(op, device.type)
+    if not kernels:
+        raise NotImplementedError(f"{op.name}: there is no kernel for device {device}")
+    asked, who = _override_for(op, kernels)
+    why = []
+    for kernel in kernels:
+        if asked and asked not in (kernel.path, kernel.family):
+            continue
+        reason = f"does not compute {dtype}" if not kernel.takes(dtype) else op.supports(kernel, *info)
+        if reason is None:
+            return kernel
+        why.append(f"{kernel.path} {reason}")
+    raise NotImplementedError(f"{op.name} on {device}: " + (f"{asked} was asked for by {who}, but " if asked else "") + "; ".join(why))
+
+
+def _override_for(op: Any, kernels: list[Kernel]) -> tuple[str | None, str]:
+    """The override that concerns this op on this device: its own, its group's or everybody's."""
+    for name in (op.name, op.group, "*"):
+        if name in _overrides:
+            asked, who = _overrides[name]
+            if any(asked in (k.path, k.family) for k in kernels):
+                return asked, who
+    return None, ""
+
+
+def _forget_choices() -> None:
+    for op in _ops.values():
+        op.picked.clear()
+
+
+def _check(op: str, path: str, who: str) -> None:
+    """ValueError unless the op and the path exist on some device that is here."""
+    groups = {o.group for o in _ops.values()} | set(_ops)
+    if op != "*" and op not in groups:
+        near = difflib.get_close_matches(op, [o for o in _ops if any(o in kernels_of(d) for d in _present())], 3)
+        raise ValueError(f"{who}: there is no op {op!r}" + (f"; near it: {', '.join(near)}" if near else ""))
+    known = {k for d in _present() for o in _ops.values() if op in ("*", o.name, o.group) for k in kernels_of(d).get(o.name, {})}
+    if path not in known and path not in {k.partition("/")[0] for k in known}:
+        shown = sorted(known) if op != "*" else sorted({k.partition("/")[0] for k in known})
+        raise ValueError(f"{who}: {op} has no kernel {path!r}; there are: {', '.join(shown) or 'none'}")
+
+
+def _present() -> list[str]:
+    """Devices whose kernels can be loaded here."""
+    present = []
+    for name in backends.NAMES:
+        try:
+            kernels_of(name)
+        except (ImportError, RuntimeError, ValueError):
+            _kernels.pop(name, None)
+            continue
+        present.append(name)
+    return present
+
+
+def _read_environment() -> None:
+    global _environment_read
+    _environment_read = True
+    for item in filter(None, os.environ.get("TG_KERNELS", "").split(",")):
+        op, eq, path = item.strip().partition("=")
+        op, path = (op.strip(), path.strip()) if eq else ("*", op)
+        try:
+            _check(op, path, "TG_KERNELS")
+        except ValueError:
+            _environment_read = False
+            raise
+        _overrides.setdefault(op, (path, "TG_KERNELS"))
+
+
+class use:
+    """Choose the kernel of an op from here on, or for a `with` block: `use("matmul", "cpu/packed")`.
+
+    `path` is `family/rung`, or a family alone. The choice also covers the op's backward kernels of the same path, and holds
+    on the devices that have it. `use("*", family)` prefers a family everywhere. `use("matmul", None)` returns to the default.
+    ValueError names the kernels there are.
+    """
+
+    def __init__(self, op: str, path: str | None):
+        if not _environment_read:
+            _read_environment()
+        self.op, self._before = op, _overrides.get(op)
+        if path is None:
+            _overrides.pop(op, None)
+        else:
+            _check(op, path, "kernels.use")
+            _overrides[op] = (path, "kernels.use")
+        _forget_choices()
+
+    def __enter__(self) -> use:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._before is None:
+            _overrides.pop(self.op, None)
+        else:
+            _overrides[self.op] = self._before
+        _forget_choices()
+
+
+def list_kernels(op: str | None = None, device: str | None = None) -> list[Kernel]:
+    """Every kernel there is here, or those of one op or device, in the order they are tried."""
+    return [
+        k
+        for o in sorted(_ops.values(), key=lambda o: o.name) if op in (None, o.name, o.group)
+        for d in _present() if device in (None, d)
+        for k in ordered(o, d)
+    ]

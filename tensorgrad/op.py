@@ -1,0 +1,303 @@
+"""What an operation is, and how its public function is made.
+
+An op is one file in `ops/` with a subclass of `Op`: `forward` (check, allocate, pick a kernel, run), `backward` in Tensor
+operations, `reference` in float64 NumPy, `cases()` and `cost()`. Defining the class registers it: `tg.<name>`, the Tensor
+method, its in-place twin, the operators, its tests and its benchmark follow.
+
+The public function has the signature of `forward` without `ctx`. The annotations of `forward` say what each argument is:
+`Tensor`, `Tensor | None`, `Operand` (Tensor or number), `Sequence[Tensor]`, `Sizes` (ints or one tuple of them); anything else
+is passed on. `backward` returns one gradient for each tensor argument, in order (None where there is none).
+"""
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import dispatch, dtypes
+from .autograd import MODE, Node, check_inplace, edge_of, link_view, rebase, record
+from .cases import Case
+from .dispatch import Kernel
+from .tensor import Tensor, wrap
+
+Operand = Tensor | float
+Sizes = Sequence[int]
+_TENSOR_KINDS = ("Tensor", "Tensor | None", "Operand", "Sequence[Tensor]")
+
+OBSERVERS: list[Callable[[Node, Any], None]] = []  # called with (ctx, output) after each op: anomaly mode, profiler
+
+
+class Functions:
+    """All public op functions by name: `fn.softmax(x, dim=1)`. Ops call each other through it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"there is no op {name!r}")
+
+
+fn = Functions()
+
+
+def rung(path: str, types: str = "float32 float64", device: str = "cpu", writes: tuple[int, ...] = (0,)) -> Callable:
+    """Mark a static method of an op as the kernel `path` written in Python."""
+
+    def mark(f: Callable) -> Callable:
+        f.kernel = (path, types, device, writes)  # type: ignore[attr-defined]
+        return f
+
+    return mark
+
+
+class Op:
+    """Base of all operations. Class attributes say how the op is offered."""
+
+    name = ""
+    aliases: tuple[str, ...] = ()
+    function = True  # offered as tg.<name>
+    method = True  # offered as Tensor.<name>
+    functional = False  # offered as nn.functional.<name>
+    inplace = False  # offered as Tensor.<name>_ too
+    mutates = False  # overwrites its first argument
+    may_view = False  # the result may share memory with the first argument: forward sets ctx.view
+    differentiable = True
+    composite = False  # written in other ops only: forward takes no ctx, there is no backward
+    operators: tuple[str, ...] = ()
+    group: str | None = None  # the op whose kernel choice this op follows
+    defaults: tuple[str, ...] = ()  # kernel paths, best first
+    torch_name: str | None = None  # dotted name in PyTorch when it is not torch.<name> or nn.functional.<name>
+    smooth = True  # has second derivatives worth checking
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in cls.__dict__:
+            register(cls())
+
+    def __init__(self) -> None:
+        self.picked: dict[Any, Callable] = {}
+        self.source = sys.modules[type(self).__module__].__file__ or ""
+        self.call: Callable[..., Any]
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def python_kernels(self, device: str) -> Iterator[Kernel]:
+        """The kernels of this op written in Python."""
+        for attribute in dir(type(self)):
+            mark = getattr(inspect.getattr_static(type(self), attribute), "kernel", None) or getattr(
+                getattr(type(self), attribute), "kernel", None)
+            if isinstance(mark, tuple) and mark[2] == device:
+                path, types, _, writes = mark
+                yield Kernel(self.name, path, device, frozenset(types.split()), self.source, getattr(self, attribute), writes)
+
+    def kernel(self, device: Any, array: Any) -> Callable[..., Any]:
+        """The kernel for this device and this array's dtype; remembered until a choice changes."""
+        key = (device, array.dtype)
+        picked = self.picked.get(key)
+        if picked is None:
+            name = dtypes.BY_NUMPY[array.dtype].name
+            picked = self.picked[key] = dispatch.choose(self, device, name).for_dtype(name)
+        return picked
+
+    def kernel_for(self, device: Any, array: Any, *info: Any) -> Callable[..., Any]:
+        """As `kernel`, for ops whose `supports` looks at more than the dtype: nothing is remembered."""
+        name = dtypes.BY_NUMPY[array.dtype].name
+        return dispatch.choose(self, device, name, *info).for_dtype(name)
+
+    def supports(self, kernel: Kernel, *info: Any) -> str | None:
+        """Why a kernel cannot do this call ("needs ..."), or None when it can."""
+        return None
+
+    def reference(self, *args: Any, **kwargs: Any) -> Any:
+        """The op on float64 NumPy arrays, written for clarity."""
+        raise NotImplementedError(f"{self.name} has no reference")
+
+    def cases(self) -> Iterable[Case]:
+        """Sample calls."""
+        return ()
+
+    def cost(self, *args: Any, **kwargs: Any) -> tuple[float, float]:
+        """(FLOPs, least bytes moved) of a call; element-wise by default: one FLOP an element, each array once."""
+        arrays = [a for a in args if isinstance(a, (Tensor, np.ndarray))]
+        largest = max((a.size if isinstance(a, np.ndarray) else a.array.size for a in arrays), default=0)
+        moved = sum(a.nbytes for a in arrays)
+        return float(largest), float(moved + largest * (arrays[0].dtype.itemsize if arrays else 0))
+
+
+# ---------------------------------------------------------------- registration
+
+
+def register(op: Op) -> None:
+    """Make the op's public function and put it where users look for it."""
+    if op.name in dispatch._ops:
+        raise RuntimeError(f"two ops are named {op.name}: {dispatch._ops[op.name].source} and {op.source}")
+    dispatch._ops[op.name] = op
+    entry = _entry(op)
+    op.call = entry
+    for name in (op.name, *op.aliases):
+        setattr(fn, name, entry)
+        if op.method:
+            setattr(Tensor, name, entry)
+        if op.inplace:
+            setattr(Tensor, name + "_", _inplace(op, name + "_"))
+    for dunder in op.operators:
+        if dunder.startswith("__r"):
+            setattr(Tensor, dunder, lambda self, other: entry(other, self))
+        elif dunder.startswith("__i"):
+            setattr(Tensor, dunder, _inplace(op, op.name + "_"))
+        else:
+            setattr(Tensor, dunder, entry)
+
+
+def _kind(parameter: inspect.Parameter) -> str:
+    return parameter.annotation if isinstance(parameter.annotation, str) else ""
+
+
+def _entry(op: Op) -> Callable[..., Any]:
+    """The public function: gather edges, run `forward`, record. Generated, so that it has a real signature and is fast."""
+    signature = inspect.signature(op.forward)
+    params = [p for p in signature.parameters.values() if p.name != "ctx"]
+    tensors = [p for p in params if _kind(p) in _TENSOR_KINDS]
+    env: dict[str, Any] = {"OP": op, "FORWARD": op.forward, "Node": Node, "MODE": MODE, "edge_of": edge_of, "record": record,
+                           "link_view": link_view, "check_inplace": check_inplace, "rebase": rebase, "Tensor": Tensor,
+                           "OBSERVERS": OBSERVERS, "observe": observe, "explain": explain, "sizes": sizes, "later": _later}
+    head, call, body, tail = [], [], [], []
+    for p in params:
+        if _kind(p) == "Sizes":
+            head.append(f"*{p.name}_")
+            tail.append(f"{p.name}=None")
+            body.append(f"if {p.name} is None: {p.name} = sizes(OP, {p.name!r}, {p.name}_)")
+        elif p.kind is p.KEYWORD_ONLY or tail:
+            default = "" if p.default is p.empty else f"=DEFAULT_{p.name}"
+            tail.append(p.name + default)
+        else:
+            head.append(p.name + ("" if p.default is p.empty else f"=DEFAULT_{p.name}"))
+        env[f"DEFAULT_{p.name}"] = p.default
+        call.append(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name)
+    star = ["*"] if tail and not any(h.startswith("*") for h in head) else []
+    lines = [f"def {op.name}({', '.join(head + star + tail)}):", *("    " + b for b in body)]
+    names = ", ".join(p.name for p in params)
+    arguments = f"({names},)" if names else "()"
+    if op.composite:
+        lines += ["    try:", f"        return FORWARD({', '.join(call)})", "    except AttributeError as e:",
+                  f"        raise explain(OP, {arguments}, e)"]
+    else:
+        lines += ["    try:", "        ctx = Node(OP)"]
+        if op.differentiable and tensors:
+            lines += [f"        if MODE.enabled and ({' or '.join(map(_tracked, tensors))}):",
+                      f"            ctx.edges = {_edges(tensors)}"]
+        if op.mutates:
+            lines += [f"        check_inplace({params[0].name}, ctx.edges is not None, OP.name)"]
+        lines += [f"        out = FORWARD(ctx, {', '.join(call)})", "    except AttributeError as e:",
+                  f"        raise explain(OP, {arguments}, e)", "    if ctx.edges is not None: record(ctx, out)"]
+        if op.mutates:
+            lines[-1] = "    if ctx.edges is not None: record(ctx, ())"
+            lines += [f"    rebase({params[0].name}, (ctx, 0) if ctx.edges is not None else None)", f"    out = {params[0].name}"]
+        if op.may_view:
+            lines += [f"    if ctx.view: link_view(out, {params[0].name}, later(ctx.op, {', '.join(call[1:])}))"]
+        lines += ["    if OBSERVERS: observe(ctx, out)", "    return out"]
+    exec(compile("\n".join(lines), f"<entry of {op.name}>", "exec"), env)
+    entry = env[op.name]
+    entry.__doc__ = inspect.getdoc(type(op)) or ""
+    entry.__module__ = type(op).__module__
+    entry.__qualname__ = op.name
+    entry.op = op
+    return entry
+
+
+def _tracked(p: inspect.Parameter) -> str:
+    return {
+        "Tensor": f"{p.name}.tracked",
+        "Tensor | None": f"({p.name} is not None and {p.name}.tracked)",
+        "Operand": f"(isinstance({p.name}, Tensor) and {p.name}.tracked)",
+        "Sequence[Tensor]": f"any([t.tracked for t in {p.name}])",
+    }[_kind(p)]
+
+
+def _edges(tensors: list[inspect.Parameter]) -> str:
+    one = {
+        "Tensor": "edge_of({0}),",
+        "Tensor | None": "edge_of({0}) if {0} is not None else None,",
+        "Operand": "edge_of({0}) if isinstance({0}, Tensor) else None,",
+        "Sequence[Tensor]": "*[edge_of(t) for t in {0}],",
+    }
+    return "(" + " ".join(one[_kind(p)].format(p.name) for p in tensors) + ")"
+
+
+def _later(op: Op, *args: Any, **kwargs: Any) -> Callable[[Tensor], Tensor]:
+    """The same view of another tensor."""
+    sized = [p.name for p in inspect.signature(op.forward).parameters.values() if _kind(p) == "Sizes"]
+    if sized:
+        kwargs, args = {**kwargs, sized[0]: args[0]}, args[1:]
+    call = op.call
+    return lambda base: call(base, *args, **kwargs)
+
+
+def _inplace(op: Op, name: str) -> Callable[..., Tensor]:
+    """The in-place twin `name` of an op: compute, check that the result fits, overwrite."""
+
+    @functools.wraps(op.call)
+    def inplace(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
+        check_inplace(input, False, name)
+        return assign(input, op.call(input, *args, **kwargs), name)
+
+    inplace.__name__ = inplace.__qualname__ = name
+    inplace.__doc__ = f"In-place version of `{op.name}`: overwrites this tensor and returns it."
+    return inplace
+
+
+def assign(target: Tensor, result: Tensor, name: str) -> Tensor:
+    """Overwrite `target` with `result`, values and history."""
+    check_inplace(target, result.tracked, name)
+    if result.array.shape != target.array.shape:
+        raise RuntimeError(f"{name}: the result has shape {tuple(result.shape)}, which does not fit in place into {tuple(target.shape)}")
+    if not dtypes.can_cast(result.dtype, target.dtype):
+        raise RuntimeError(f"{name}: the result is {result.dtype.name}, which cannot be stored in place in {target.dtype.name}")
+    target.array[...] = result.array
+    rebase(target, edge_of(result) if MODE.enabled else None)
+    return target
+
+
+def observe(ctx: Node, out: Any) -> None:
+    """Show an op's result to whoever watches."""
+    for observer in list(OBSERVERS):
+        observer(ctx, out)
+
+
+def explain(op: Op, args: tuple, error: AttributeError) -> Exception:
+    """The error to raise when an AttributeError came from an argument that is no Tensor; else that error itself."""
+    params = [p for p in inspect.signature(op.forward).parameters.values() if p.name != "ctx"]
+    for p, a in zip(params, args, strict=True):
+        kind = _kind(p)
+        ok = isinstance(a, Tensor) or (kind == "Tensor | None" and a is None) or (kind == "Operand" and is_number(a))
+        if kind == "Sequence[Tensor]":
+            ok = isinstance(a, (list, tuple)) and all(isinstance(t, Tensor) for t in a)
+        if kind in _TENSOR_KINDS and not ok:
+            what = f"a {type(a).__name__}"
+            if isinstance(a, (list, tuple)):
+                what += " of " + ", ".join(sorted({type(t).__name__ for t in a}))
+            hint = "; tensorgrad.tensor(...) makes one" if isinstance(a, (np.ndarray, list)) else ""
+            return TypeError(f"{op.name}: {p.name} must be a {kind}, not {what}{hint}")
+    return error
+
+
+def sizes(op: Op, name: str, given: tuple) -> tuple[int, ...]:
+    """Sizes given one by one or as one sequence, as a tuple of ints."""
+    if len(given) == 1 and isinstance(given[0], (tuple, list)):
+        given = tuple(given[0])
+    try:
+        return tuple([int(g) if isinstance(g, Tensor) else g.__index__() for g in given])
+    except (AttributeError, TypeError):
+        raise TypeError(f"{op.name}: {name} must be ints, got {given!r}") from None
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a Python or NumPy number."""
+    return isinstance(value, (int, float, np.number, np.bool_))

@@ -1,0 +1,27 @@
+"""exp: y = e^x."""
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd import Node
+from ..pointwise import Unary
+from ..tensor import Tensor
+
+
+class Exp(Unary):
+    """y = e^x."""
+
+    name = "exp"
+    saves = "output"
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        return xp.exp(x)
+
+    def backward(self, ctx: Node, g: Tensor) -> Tensor:
+        (y,) = ctx.saved
+        return g * y
+
+    def reference(self, x: Any) -> Any:
+        import numpy as np
+
+        return np.exp(x)

@@ -1,0 +1,42 @@
+"""sum: y = sum of x over some dimensions."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd import Node
+from ..cases import Case, T
+from ..dtypes import dtype as DType
+from ..op import Op, fn
+from ..reduction import numpy_sum, reduced_dims
+from ..tensor import Tensor, wrap
+
+
+class Sum(Op):
+    """The sum over `dim` (one, several, or all of them). Integers and bools add up in int64."""
+
+    name = "sum"
+
+    def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *,
+                dtype: DType | None = None) -> Tensor:
+        x = input.array
+        dims = reduced_dims("sum", dim, x.ndim)
+        kind = dtype.np if dtype is not None else (x.dtype if input.dtype.is_floating_point else np.dtype(np.int64))
+        ctx.shape, ctx.dims, ctx.keepdim, ctx.kind = x.shape, dims, keepdim, input.dtype
+        return wrap(numpy_sum(input.device.backend.xp, x, dims, keepdim, kind), input.device)
+
+    def backward(self, ctx: Node, g: Tensor) -> Tensor:
+        if not ctx.keepdim:
+            for d in sorted(ctx.dims):
+                g = g.unsqueeze(d)
+        return g.expand(ctx.shape).to(ctx.kind)
+
+    def reference(self, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+        return x.sum(axis=tuple(dim) if isinstance(dim, list) else dim, keepdims=keepdim)
+
+    def cases(self) -> Iterable[Case]:
+        yield from (Case(T(3, 5)), Case(T(3, 5), dim=1), Case(T(2, 3, 5), dim=[0, -1], keepdim=True), Case(T()), Case(T(0, 3), dim=0))
+        yield Case(T(2, 3), dim=2, error=(IndexError, "sum: dim 2 is out of range"))

@@ -1,0 +1,38 @@
+"""to: another dtype, another device."""
+from __future__ import annotations
+
+from typing import Any
+
+from .. import dtypes
+from ..device import device as Device
+from ..op import Op, fn
+from ..tensor import Tensor
+
+
+class To(Op):
+    """This tensor with another dtype and/or on another device; itself when nothing changes and `copy` is false.
+
+    `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`; names work for both.
+    """
+
+    name = "to"
+    function = False
+    composite = True
+
+    def forward(self, input: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False,
+                copy: bool = False) -> Tensor:
+        for a in args:
+            if isinstance(a, Tensor):
+                dtype, device = a.dtype, a.device
+            elif isinstance(a, Device) or (isinstance(a, str) and a not in dtypes.BY_NAME):
+                device = a
+            elif isinstance(a, bool):
+                non_blocking = a
+            elif a is not None:
+                dtype = dtypes.as_dtype(a)
+        out = input
+        if device is not None and Device(device) is not input.device:
+            out = fn.to_device(out, Device(device))
+        if dtype is not None and dtypes.as_dtype(dtype) is not out.dtype:
+            out = fn.to_dtype(out, dtypes.as_dtype(dtype))
+        return out.clone() if copy and out is input else out

@@ -1,0 +1,192 @@
+"""Element-wise operations: an op gives `compute(xp, ...)` on arrays and `backward`; the rest is here.
+
+`compute` is the op's kernel `cpu/numpy`. Compiled rungs of the same name (they write into an array they are given) take part in
+dispatch like any other kernel. Half-precision arrays are computed as NumPy and ml_dtypes do it: in float32, rounded once per op.
+"""
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+from .autograd import Node
+from .cases import Case, binary_shapes, unary_shapes
+from .dispatch import Kernel
+from .op import Op, Operand, fn, is_number
+from .tensor import Tensor, wrap
+
+ALL_TYPES = " ".join(d.name for d in dtypes.ALL)
+_FLOAT_KINDS = frozenset(d.np for d in dtypes.FLOATS)
+
+
+class Pointwise(Op):
+    """An element-wise op with a NumPy kernel made from `compute`."""
+
+    numpy_types = ALL_TYPES
+    defaults = ("cpu/simd", "cpu/numpy")
+
+    def compute(self, xp: Any, *arrays: Any) -> Any:
+        """The formula on arrays of module `xp`; None where only compiled kernels know it."""
+        raise NotImplementedError
+
+    def python_kernels(self, device: str) -> Iterator[Kernel]:
+        """`cpu/numpy`, from `compute`, besides those marked as rungs."""
+        if device == "cpu" and type(self).compute is not Pointwise.compute:
+            call = functools.partial(self.compute, np)
+            yield Kernel(self.name, "cpu/numpy", device, frozenset(self.numpy_types.split()), self.source, call, ())
+        yield from super().python_kernels(device)
+
+    def kernel(self, device: Any, array: Any) -> Callable[..., Any]:
+        """A callable that takes the input arrays and returns the result array."""
+        key = (device, array.dtype)
+        picked = self.picked.get(key)
+        if picked is None:
+            from . import dispatch
+
+            name = dtypes.BY_NUMPY[array.dtype].name
+            kernel = dispatch.choose(self, device, name)
+            run = kernel.for_dtype(name)
+            picked = self.picked[key] = run if not kernel.writes else functools.partial(_into_new, device.backend.xp, run)
+        return picked
+
+
+def _into_new(xp: Any, run: Callable[..., Any], *arrays: Any, **kwargs: Any) -> Any:
+    """Run a kernel that writes, on a new array of the broadcast shape."""
+    shape = arrays[0].shape if len(arrays) == 1 else np.broadcast_shapes(*[a.shape for a in arrays])
+    out = xp.empty(shape, arrays[0].dtype)
+    run(out, *[a if a.shape == shape else xp.broadcast_to(a, shape) for a in arrays], **kwargs)
+    return out
+
+
+class Unary(Pointwise):
+    """y = f(x). Integers become floats first where `float_only`, as in PyTorch."""
+
+    float_only = True
+    saves = "input"  # what backward needs: "input", "output" or ""
+    inplace = True
+    domain: dict[str, Any] = {}  # keyword arguments of T for the sample inputs
+
+    def forward(self, ctx: Node, input: Tensor) -> Tensor:
+        x = input.array
+        if self.float_only and x.dtype not in _FLOAT_KINDS:
+            x = x.astype(dtypes.get_default_dtype().np)
+        y = self.kernel(input.device, x)(x)
+        out = wrap(y, input.device)
+        if ctx.edges is not None and self.saves:
+            ctx.save(input if self.saves == "input" else out)
+        return out
+
+    def cases(self) -> Iterable[Case]:
+        return unary_shapes(**self.domain)
+
+
+class Binary(Pointwise):
+    """z = f(x, y) with broadcasting and promotion; either may be a number."""
+
+    inplace = True
+    domain: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+    result: Any = None  # dtype of the result when it is not that of the operands
+    floats = False  # integers are made floats first (division)
+
+    def forward(self, ctx: Node, input: Operand, other: Operand) -> Tensor:
+        x, y, device = operands(self, input, other)
+        if self.floats and x.dtype not in _FLOAT_KINDS:
+            x, y = x.astype(dtypes.get_default_dtype().np), y.astype(dtypes.get_default_dtype().np)
+        out = wrap(self.kernel(device, x)(x, y), device)
+        if ctx.edges is not None:
+            self.keep(ctx, input, other, out)
+        return out
+
+    def keep(self, ctx: Node, input: Operand, other: Operand, out: Tensor) -> None:
+        """Save what backward needs: here both operands, for `both`."""
+        keep_shapes(ctx, input, other)
+        a, b = isinstance(input, Tensor), isinstance(other, Tensor)
+        ctx.save(input if a else None, other if b else None)
+        if not (a and b):
+            ctx.number = other if a else input
+
+    def both(self, ctx: Node) -> tuple[Any, Any]:
+        """The operands that `keep` saved, numbers included."""
+        x, y = ctx.saved
+        return (ctx.number if x is None else x), (ctx.number if y is None else y)
+
+    def cases(self) -> Iterable[Case]:
+        yield from binary_shapes(*self.domain)
+        yield Case(self._sample(0), 1.5)
+        yield Case(1.5, self._sample(1))
+
+    def _sample(self, i: int) -> Any:
+        from .cases import T
+
+        return T(3, 2, **self.domain[i])
+
+
+def operands(op: Op, a: Operand, b: Operand) -> tuple[Any, Any, Any]:
+    """(array, array, device) of two operands, brought to their common dtype; refuses mixed devices and shapes that clash."""
+    if isinstance(a, Tensor):
+        device, x = a.device, a.array
+        if isinstance(b, Tensor):
+            y = b.array
+            if b.device is not device:
+                if y.ndim == 0 and b.device.type == "cpu":
+                    y = device.backend.asarray(y)
+                elif x.ndim == 0 and device.type == "cpu":
+                    device, x = b.device, b.device.backend.asarray(x)
+                else:
+                    raise RuntimeError(f"{op.name}: input is on {a.device} but other is on {b.device}; move one with .to(...)")
+            if x.dtype is not y.dtype and x.dtype != y.dtype:
+                common = dtypes.result_type(a, b).np
+                x, y = x.astype(common, copy=False), y.astype(common, copy=False)
+            if x.shape != y.shape:
+                check_broadcast(op.name, x.shape, y.shape)
+            return x, y, device
+        x, y = with_number(op, a, b)
+        return x, y, device
+    if isinstance(b, Tensor):
+        y, x = with_number(op, b, a)
+        return x, y, b.device
+    raise TypeError(f"{op.name}: one operand must be a Tensor; got {type(a).__name__} and {type(b).__name__}")
+
+
+def with_number(op: Op, t: Tensor, number: Any) -> tuple[Any, Any]:
+    """The tensor's array and the number as an array of the same, promoted dtype."""
+    x = t.array
+    if not is_number(number):
+        hint = "; tensorgrad.tensor(...) makes one" if isinstance(number, (np.ndarray, list)) else ""
+        raise TypeError(f"{op.name}: expected a Tensor or a number, got {type(number).__name__}{hint}")
+    if not (type(number) is float and x.dtype in _FLOAT_KINDS):
+        common = dtypes.result_type(t, number).np
+        if common != x.dtype:
+            x = x.astype(common)
+    try:
+        return x, np.array(number, x.dtype)
+    except OverflowError:  # integers wrap around, as in PyTorch
+        return x, np.array(number).astype(x.dtype)
+
+
+def check_broadcast(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    """RuntimeError naming the dimension where two shapes clash."""
+    for i in range(1, min(len(a), len(b)) + 1):
+        if a[-i] != b[-i] and a[-i] != 1 and b[-i] != 1:
+            raise RuntimeError(
+                f"{op}: shapes {tuple(a)} and {tuple(b)} do not broadcast: dim {len(a) - i} of the first is {a[-i]} "
+                f"but dim {len(b) - i} of the second is {b[-i]}"
+            )
+
+
+def keep_shapes(ctx: Node, input: Operand, other: Operand) -> None:
+    """Note the operands' shapes as `ctx.shapes`, for `summed`; None for a number."""
+    ctx.shapes = (
+        input.array.shape if isinstance(input, Tensor) else None,
+        other.array.shape if isinstance(other, Tensor) else None,
+    )
+
+
+def summed(g: Tensor, shape: tuple[int, ...] | None) -> Tensor | None:
+    """A gradient summed back to the shape of the operand that was broadcast; None for a number."""
+    if shape is None:
+        return None
+    return g if g.array.shape == shape else fn.sum_to_size(g, shape)
