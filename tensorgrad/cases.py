@@ -50,17 +50,19 @@ class T:
 class Case:
     """One sample call. Lists of `T` stand for lists of tensors.
 
-    `seed_sensitive` marks random ops; `smooth=False` a call without second derivatives to check; `error` a wrong call: the
-    expected exception and a piece of its message.
+    `smooth=False`: a call without second derivatives to check. `error`: a wrong call, with the expected exception and a piece of
+    its message. `torch=False`: PyTorch does not take this call, or answers otherwise for a reason the op's docstring gives.
     """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     smooth: bool = True
     error: tuple[type[Exception], str] | None = None
+    torch: bool = True
 
-    def __init__(self, *args: Any, smooth: bool = True, error: tuple[type[Exception], str] | None = None, **kwargs: Any):
-        self.args, self.kwargs, self.smooth, self.error = args, kwargs, smooth, error
+    def __init__(self, *args: Any, smooth: bool = True, error: tuple[type[Exception], str] | None = None, torch: bool = True,
+                 **kwargs: Any):
+        self.args, self.kwargs, self.smooth, self.error, self.torch = args, kwargs, smooth, error, torch
 
     def __repr__(self) -> str:
         def show(a: Any) -> str:
