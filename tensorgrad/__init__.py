@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from . import autograd as autograd
 from . import kernels as kernels
+from . import ops as ops
 from .autograd import enable_grad as enable_grad
 from .autograd import inference_mode as inference_mode
 from .autograd import is_grad_enabled as is_grad_enabled
@@ -13,4 +14,3 @@ from .device import device as device
 from .dtypes import *  # noqa: F403
 from .tensor import Size as Size
 from .tensor import Tensor as Tensor
-from . import ops as ops

@@ -17,7 +17,7 @@ BOOL, INTEGER, FLOATING = range(3)
 class dtype:
     """An element type, e.g. `tensorgrad.float32`. There is one instance per type: compare with `is` or `==`."""
 
-    __slots__ = ("name", "np", "itemsize", "category", "is_floating_point", "is_signed")
+    __slots__ = ("category", "is_floating_point", "is_signed", "itemsize", "name", "np")
     is_complex = False
 
     def __init__(self, name: str, np_type: Any, category: int):

@@ -22,7 +22,7 @@ from . import dispatch, dtypes
 from .autograd import MODE, Node, check_inplace, edge_of, link_view, rebase, record
 from .cases import Case
 from .dispatch import Kernel
-from .tensor import Tensor, wrap
+from .tensor import Tensor
 
 Operand = Tensor | float
 Sizes = Sequence[int]

@@ -54,13 +54,13 @@ def compare(got, want, tolerance):
 
 
 @cases(CHECKED)
-@pytest.mark.parametrize("dtype,tolerance", [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_matches_reference(pair, dtype, tolerance):
     compare(*run(*pair, dtype), tolerance)
 
 
 @cases(CHECKED)
-@pytest.mark.parametrize("dtype,tolerance", [("float16", 4e-3), ("bfloat16", 3e-2)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 4e-3), ("bfloat16", 3e-2)])
 def test_half_precision(pair, dtype, tolerance):
     op, case = pair
     if not getattr(op, "half", True):

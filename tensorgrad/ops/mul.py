@@ -4,7 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Node
-from ..pointwise import Binary, summed
+from ..op import Operand
+from ..pointwise import Binary, keep_shapes, summed
 from ..tensor import Tensor
 
 
@@ -18,10 +19,17 @@ class Mul(Binary):
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         return xp.multiply(x, y)
 
+    def keep(self, ctx: Node, input: Operand, other: Operand, out: Tensor) -> None:
+        keep_shapes(ctx, input, other)
+        x_wanted, y_wanted = (e is not None for e in ctx.edges)  # each gradient needs the other operand only
+        ctx.save(input if y_wanted and isinstance(input, Tensor) else None, other if x_wanted and isinstance(other, Tensor) else None)
+        if None in ctx.shapes:
+            ctx.number = other if isinstance(input, Tensor) else input
+
     def backward(self, ctx: Node, g: Tensor) -> tuple:
+        x_wanted, y_wanted = (e is not None for e in ctx.edges)
         x, y = self.both(ctx)
-        a, b = ctx.shapes
-        return (summed(g * y, a) if ctx.edges[0] else None), (summed(g * x, b) if ctx.edges[1] else None)
+        return (summed(g * y, ctx.shapes[0]) if x_wanted else None), (summed(g * x, ctx.shapes[1]) if y_wanted else None)
 
     def reference(self, x: Any, y: Any) -> Any:
         return x * y

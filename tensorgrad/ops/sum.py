@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
 from ..autograd import Node
 from ..cases import Case, T
 from ..dtypes import dtype as DType
-from ..op import Op, fn
+from ..op import Op
 from ..reduction import numpy_sum, reduced_dims
 from ..tensor import Tensor, wrap
 
