@@ -23,13 +23,13 @@ class Mul(Binary):
         keep_shapes(ctx, input, other)
         x_wanted, y_wanted = (e is not None for e in ctx.edges)  # each gradient needs the other operand only
         ctx.save(input if y_wanted and isinstance(input, Tensor) else None, other if x_wanted and isinstance(other, Tensor) else None)
-        if None in ctx.shapes:
-            ctx.number = other if isinstance(input, Tensor) else input
+        ctx.number = other if ctx.shapes[1] is None else input if ctx.shapes[0] is None else None
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         x_wanted, y_wanted = (e is not None for e in ctx.edges)
-        x, y = self.both(ctx)
-        return (summed(g * y, ctx.shapes[0]) if x_wanted else None), (summed(g * x, ctx.shapes[1]) if y_wanted else None)
+        x, y = ctx.saved
+        gx = summed(g * (ctx.number if y is None else y), ctx.shapes[0]) if x_wanted else None
+        return gx, summed(g * (ctx.number if x is None else x), ctx.shapes[1]) if y_wanted else None
 
     def reference(self, x: Any, y: Any) -> Any:
         return x * y
