@@ -45,7 +45,7 @@ def rung(path: str, types: str = "float32 float64", device: str = "cpu", writes:
     """Mark a static method of an op as the kernel `path` written in Python."""
 
     def mark(f: Callable) -> Callable:
-        f.kernel = (path, types, device, writes)  # type: ignore[attr-defined]
+        f.rung_of_op = (path, types, device, writes)  # type: ignore[attr-defined]
         return f
 
     return mark
@@ -87,11 +87,10 @@ class Op:
         return f"<op {self.name}>"
 
     def python_kernels(self, device: str) -> Iterator[Kernel]:
-        """The kernels of this op written in Python."""
+        """The kernels of this op written in Python: its static methods marked with `@rung`."""
         for attribute in dir(type(self)):
-            mark = getattr(inspect.getattr_static(type(self), attribute), "kernel", None) or getattr(
-                getattr(type(self), attribute), "kernel", None)
-            if isinstance(mark, tuple) and mark[2] == device:
+            mark = getattr(getattr(type(self), attribute), "rung_of_op", None)
+            if mark is not None and mark[2] == device:
                 path, types, _, writes = mark
                 yield Kernel(self.name, path, device, frozenset(types.split()), self.source, getattr(self, attribute), writes)
 

@@ -18,26 +18,28 @@ families = ("cpu",)
 ISAS = ("avx512", "avx2", "plain")
 
 
-def _needs(isa: str, flags: set[str]) -> bool:
-    wanted = {"avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512cd", "fma"}, "avx2": {"avx2", "fma", "bmi2", "f16c"}}
-    return wanted.get(isa, set()) <= flags
+NEEDS = {  # the processor flags behind x86-64-v4 and x86-64-v3
+    "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512cd", "avx2", "fma", "bmi1", "bmi2", "f16c", "movbe", "abm"},
+    "avx2": {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe", "abm"},
+    "plain": set(),
+}
 
 
 def cpu_flags() -> set[str]:
     """Feature flags of this processor (empty where the system does not tell)."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo") as f:
-        for line in f:
-            if line.startswith(("flags", "Features")):
-                return set(line.split(":", 1)[1].split())
+        return set(next((line.split(":", 1)[1].split() for line in f if line.startswith(("flags", "Features"))), []))
     return set()
 
 
 def _load_extension() -> ModuleType:
     asked = os.environ.get("TG_CPU_ISA")
+    flags = cpu_flags()
     if asked and asked not in ISAS:
         raise ImportError(f"TG_CPU_ISA={asked!r} is none of {', '.join(ISAS)}")
-    flags = cpu_flags()
-    wanted = [asked] if asked else [isa for isa in ISAS if _needs(isa, flags)]
+    if asked and not NEEDS[asked] <= flags:
+        raise ImportError(f"TG_CPU_ISA={asked}: this processor lacks {', '.join(sorted(NEEDS[asked] - flags))}")
+    wanted = [asked] if asked else [isa for isa in ISAS if NEEDS[isa] <= flags]
     # Idle OpenMP threads must sleep, not spin: libgomp reads this once, when it is loaded.
     before = os.environ.get("OMP_WAIT_POLICY")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -48,7 +50,11 @@ def _load_extension() -> ModuleType:
     finally:
         if before is None:
             del os.environ["OMP_WAIT_POLICY"]
-    raise ImportError(f"tensorgrad's C++ kernels ({', '.join('_cpu_' + w for w in wanted)}) are not installed: run `pip install .` in the checkout")
+    raise ImportError(
+        f"tensorgrad's C++ kernels ({', '.join('_cpu_' + w for w in wanted)}) are not in {os.path.dirname(os.path.dirname(__file__))}. "
+        "Run `pip install .` in the checkout; if that was done, Python found the checkout before the installed package: start it from "
+        "another folder, or build in place as CONTRIBUTING.md says."
+    )
 
 
 ext = _load_extension()

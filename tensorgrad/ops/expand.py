@@ -22,14 +22,13 @@ class Expand(Op):
     def forward(self, ctx: Node, input: Tensor, size: Sizes) -> Tensor:
         x = input.array
         lead = len(size) - x.ndim
-        bad = lead < 0 or any(s < 0 for s in size[:lead]) or any(s not in (-1, n) and n != 1 for s, n in zip(size[lead:], x.shape, strict=True))
-        if bad:
+        stretch = lead >= 0 and all(s >= 0 for s in size[:lead])
+        if not stretch or any(n != 1 and s not in (-1, n) for s, n in zip(size[lead:], x.shape, strict=True)):
             raise RuntimeError(f"expand: {tuple(x.shape)} cannot be expanded to {tuple(size)}: only dims of size 1 stretch")
         shape = tuple(size[:lead]) + tuple(n if s == -1 else s for s, n in zip(size[lead:], x.shape, strict=True))
+        steps = (0,) * lead + tuple(0 if n == 1 else step for n, step in zip(x.shape, x.strides, strict=True))
         ctx.shape, ctx.view = x.shape, True
-        xp = input.device.backend.xp
-        return wrap(xp.lib.stride_tricks.as_strided(x, shape, (0,) * lead + tuple(
-            0 if n == 1 else st for n, st in zip(x.shape, x.strides, strict=True))) if xp is np else xp.broadcast_to(x, shape), input.device)
+        return wrap(input.device.backend.xp.lib.stride_tricks.as_strided(x, shape, steps), input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return fn.sum_to_size(g, ctx.shape)
