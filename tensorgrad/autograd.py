@@ -32,6 +32,7 @@ class _Mode(threading.local):
 
 MODE = _Mode()
 _sequence = itertools.count()
+_FLOATS = frozenset(d.np for d in dtypes.FLOATS)
 
 
 class Node:
@@ -43,7 +44,8 @@ class Node:
     view = False
     seq = -1
     called_at: str | None = None
-    _saved: Any = ()
+    _saved: tuple | None = ()
+    _versions: list[int] | None = None  # of the saved tensors; None: all 0
     _meta: tuple | None = None
 
     def __init__(self, op: Any):
@@ -64,8 +66,13 @@ class Node:
 
     def save(self, *tensors: Tensor | None) -> None:
         """Keep tensors for backward. Later in-place changes to them are noticed."""
-        if self.edges is not None:
-            self._saved = tensors
+        if self.edges is None:
+            return
+        self._saved = tensors
+        for t in tensors:
+            if t is not None and t._cell is not None:
+                self._versions = [0 if t is None or t._cell is None else t._cell[0] for t in tensors]
+                return
 
     @property
     def saved(self) -> tuple[Any, ...]:
@@ -75,38 +82,42 @@ class Node:
                 f"{self.name}: backward a second time through a graph whose saved tensors were freed; "
                 "call backward(retain_graph=True) the first time"
             )
-        return tuple([self._unpack(*entry) for entry in self._saved])
+        kept = self._saved
+        for i, t in enumerate(kept):
+            if t is None:
+                continue
+            if t._cell is not None and t._cell[0] != (0 if self._versions is None else self._versions[i]):
+                raise RuntimeError(
+                    f"{self.name}: a tensor of shape {tuple(t.array.shape)} needed for its gradient was changed by an in-place "
+                    f"operation (now at version {t._cell[0]}, saved at {self._versions[i] if self._versions else 0}); clone it "
+                    "before the change or use the out-of-place operation"
+                )
+            if t.__class__ is _OwnOutput:
+                kept = (*kept[:i], t.tensor(self), *kept[i + 1:])
+        return kept
 
-    def _pack(self, tensor: Tensor | None, outs: tuple) -> tuple:
-        if tensor is None:
-            return (None, None, 0, -1)
-        cell = version_cell(tensor)
-        for i, out in enumerate(outs):
-            if tensor is out:  # holding the output itself would be a cycle
-                return ((out.array, out.device), cell, cell[0], i)
-        return (tensor, cell, cell[0], -1)
-
-    def _unpack(self, kept: Any, cell: list[int] | None, version: int, index: int) -> Any:
-        if kept is None:
-            return None
-        if cell is not None and cell[0] != version:
-            shape = kept[0].shape if index >= 0 else kept.array.shape
-            raise RuntimeError(
-                f"{self.name}: a tensor of shape {tuple(shape)} needed for its gradient was changed by an in-place operation "
-                f"(saved at version {version}, now at version {cell[0]}); clone it before the change or use the "
-                "out-of-place operation"
-            )
-        if index < 0:
-            return kept
-        from .tensor import wrap
-
-        out = wrap(*kept)
-        out.edge, out.tracked, out._cell = (self, index), True, cell
-        return out
+    def _own_output(self, out: Tensor, index: int) -> None:
+        """Replace an output among the saved tensors: a node that held its own output would be a cycle."""
+        self._saved = tuple([_OwnOutput(t, index) if t is out else t for t in self._saved])  # type: ignore[union-attr]
 
     def release(self) -> None:
         """Drop what backward would need."""
         self._saved = None
+
+
+class _OwnOutput:
+    """A node's own output, saved without the way back to the node."""
+
+    def __init__(self, out: Tensor, index: int):
+        self.array, self.device, self._cell, self.index = out.array, out.device, version_cell(out), index
+
+    def tensor(self, node: Node) -> Tensor:
+        """The output again, as part of the graph."""
+        from .tensor import wrap
+
+        out = wrap(self.array, self.device)
+        out.edge, out.tracked, out._cell = (node, self.index), True, self._cell
+        return out
 
 
 class _Hook:
@@ -143,18 +154,20 @@ def edge_of(t: Tensor) -> Edge | None:
 def record(ctx: Node, out: Any) -> None:
     """Attach the outputs of a tracked operation to its node."""
     ctx.seq = next(_sequence)
-    if out.__class__ is tuple:
-        outs = out
+    outs = out if out.__class__ is tuple else (out,)
+    if outs is out:
         ctx.outputs = len(outs) or 1
         ctx._meta = tuple([(o.array.shape, o.array.dtype, o.device) for o in outs])
-    else:
-        outs = (out,)
-    if ctx._saved:
-        ctx._saved = [ctx._pack(t, outs) for t in ctx._saved]
-    for i, o in enumerate(outs):
-        if dtypes.BY_NUMPY[o.array.dtype].is_floating_point:
+    i = 0
+    for o in outs:
+        for t in ctx._saved:  # type: ignore[union-attr]
+            if t is o:
+                ctx._own_output(o, i)
+                break
+        if o.array.dtype in _FLOATS:
             o.edge = (ctx, i)
             o.tracked = True
+        i += 1
 
 
 def link_view(out: Tensor, base: Tensor, replayer: Callable[[Tensor], Tensor]) -> None:
@@ -270,7 +283,7 @@ def run_backward(
     leaves: dict[int, list] = {}
     heap: list[tuple[int, Node]] = []
 
-    def send(edge: Edge, g: Tensor) -> None:
+    def send(edge: Edge, g: Any) -> None:
         node, i = edge
         if i < 0:
             slot = leaves.get(id(node))
@@ -287,12 +300,11 @@ def run_backward(
             heapq.heappush(heap, (-node.seq, node))
         grads[i] = g if grads[i] is None else grads[i] + g
 
-    before = MODE.enabled
+    before, anomaly = MODE.enabled, MODE.anomaly
     MODE.enabled = create_graph
     try:
         for edge, g in roots:
             send(edge, g)
-        g = None  # type: ignore[assignment]  # so that the last owner is the slot
         while heap:
             node = heapq.heappop(heap)[1]
             grads = pending.pop(node)
@@ -302,22 +314,22 @@ def run_backward(
                 for i in range(node.outputs):
                     if (id(node), i) in captured:
                         captured[id(node), i] = grads[i]
-            if node.outputs > 1 and None in grads:
+            if node.outputs > 1:
                 _fill_missing(node, grads)
             result = node.op.backward(node, *grads)
             del grads
-            if result.__class__ is not tuple:
-                result = (result,)
-            if MODE.anomaly:
+            result = list(result) if result.__class__ is tuple else [result]
+            if len(result) != len(node.edges):
+                raise RuntimeError(f"{node.name}: backward returned {len(result)} gradients for {len(node.edges)} tensor inputs")
+            if anomaly:
                 _check_gradients(node, result)
             if not retain_graph:
                 node.release()
-            result = list(result)
-            for k, edge in enumerate(node.edges):
-                if edge is not None and result[k] is not None:
-                    g, result[k] = result[k], None
+            for edge in reversed(node.edges):
+                g = result.pop()  # so that nobody else holds it when it arrives
+                if edge is not None and g is not None:
                     send(edge, g)
-                    del g
+        g = None
         for slot in leaves.values():
             leaf = slot[0]
             for hook in leaf._hooks or ():

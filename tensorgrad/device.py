@@ -49,8 +49,7 @@ class device:
             return str(self) == other
         return self is other
 
-    def __hash__(self) -> int:
-        return id(self) >> 4
+    __hash__ = object.__hash__  # one instance per device
 
 
 CPU = device("cpu")

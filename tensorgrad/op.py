@@ -164,7 +164,7 @@ def _entry(op: Op) -> Callable[..., Any]:
     tensors = [p for p in params if _kind(p) in _TENSOR_KINDS]
     env: dict[str, Any] = {"OP": op, "FORWARD": op.forward, "Node": Node, "MODE": MODE, "edge_of": edge_of, "record": record,
                            "link_view": link_view, "check_inplace": check_inplace, "rebase": rebase, "Tensor": Tensor,
-                           "OBSERVERS": OBSERVERS, "observe": observe, "explain": explain, "sizes": sizes, "later": _later}
+                           "OBSERVERS": OBSERVERS, "observe": observe, "explain": explain, "sizes": sizes, "partial": functools.partial}
     head, call, body, tail = [], [], [], []
     for p in params:
         if _kind(p) == "Sizes":
@@ -198,7 +198,8 @@ def _entry(op: Op) -> Callable[..., Any]:
             lines[-1] = "    if ctx.edges is not None: record(ctx, ())"
             lines += [f"    rebase({params[0].name}, (ctx, 0) if ctx.edges is not None else None)", f"    out = {params[0].name}"]
         if op.may_view:
-            lines += [f"    if ctx.view: link_view(out, {params[0].name}, later(ctx.op, {', '.join(call[1:])}))"]
+            again = "".join(f", {p.name}={p.name}" for p in params[1:])
+            lines += [f"    if ctx.view: link_view(out, {params[0].name}, partial({op.name}{again}))"]
         lines += ["    if OBSERVERS: observe(ctx, out)", "    return out"]
     exec(compile("\n".join(lines), f"<entry of {op.name}>", "exec"), env)
     entry = env[op.name]
@@ -226,15 +227,6 @@ def _edges(tensors: list[inspect.Parameter]) -> str:
         "Sequence[Tensor]": "*[edge_of(t) for t in {0}],",
     }
     return "(" + " ".join(one[_kind(p)].format(p.name) for p in tensors) + ")"
-
-
-def _later(op: Op, *args: Any, **kwargs: Any) -> Callable[[Tensor], Tensor]:
-    """The same view of another tensor."""
-    sized = [p.name for p in inspect.signature(op.forward).parameters.values() if _kind(p) == "Sizes"]
-    if sized:
-        kwargs, args = {**kwargs, sized[0]: args[0]}, args[1:]
-    call = op.call
-    return lambda base: call(base, *args, **kwargs)
 
 
 def _inplace(op: Op, name: str) -> Callable[..., Tensor]:

@@ -28,10 +28,10 @@ class Sum(Op):
         return wrap(numpy_sum(input.device.backend.xp, x, dims, keepdim, kind), input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
-        if not ctx.keepdim:
+        if not ctx.keepdim and len(ctx.dims) < len(ctx.shape):
             for d in sorted(ctx.dims):
                 g = g.unsqueeze(d)
-        return g.expand(ctx.shape).to(ctx.kind)
+        return g.to(ctx.kind).expand(ctx.shape)
 
     def reference(self, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
         return x.sum(axis=tuple(dim) if isinstance(dim, list) else dim, keepdims=keepdim)
