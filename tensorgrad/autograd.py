@@ -143,12 +143,27 @@ def version_cell(t: Tensor) -> list[int]:
 def edge_of(t: Tensor) -> Edge | None:
     """Where a gradient for `t` must flow, or None."""
     if t._view is not None and t._view_at != t._cell[0]:  # its base was changed in place since
-        base, replayer = t._view
-        fresh = replayer(base)
-        t.edge, t.tracked, t._view_at = fresh.edge, fresh.tracked, t._cell[0]
+        _renew(t)
     if not t.tracked:
         return None
     return t.edge or (t, -1)
+
+
+def _renew(t: Tensor) -> None:
+    """Give a view whose base was changed in place the history of the same view of the base as it is now."""
+    base, replayer, memory = t._view
+    if replayer is not None and (base.tracked or t.tracked):
+        if base.array is not memory:
+            raise RuntimeError(f"a view of shape {tuple(t.array.shape)} lost its base: the tensor it was taken from has since been given "
+                               "another shape or other memory (by `.data =`, squeeze_, transpose_, ...); take the view again")
+        before = MODE.enabled
+        MODE.enabled = True
+        try:
+            fresh = replayer(base)
+        finally:
+            MODE.enabled = before
+        t.edge, t.tracked = fresh.edge, fresh.tracked
+    t._view_at = t._cell[0]
 
 
 def record(ctx: Node, out: Any) -> None:
@@ -171,8 +186,11 @@ def record(ctx: Node, out: Any) -> None:
 
 
 def link_view(out: Tensor, base: Tensor, replayer: Callable[[Tensor], Tensor]) -> None:
-    """Mark `out` as sharing memory with `base`; `replayer` makes the same view of another tensor (and holds none)."""
-    out._view = (base, replayer)
+    """Mark `out` as sharing memory with `base`; `replayer` makes the same view of another tensor (and holds none).
+
+    A view made under `no_grad` of a tensor with history is none that gradients could follow: it has no replayer.
+    """
+    out._view = (base, None if base.tracked and not out.tracked else replayer, base.array)
     out._cell = version_cell(base)
     out._view_at = out._cell[0]
 
@@ -186,15 +204,22 @@ class _CopySlices:
     name = "copy_slices"
 
     def backward(self, ctx: Any, g: Tensor) -> tuple:
-        outside = g.new_ones(g.shape)
-        with no_grad():
-            ctx.replayer(outside).fill_(0)
-        return g * outside, ctx.replayer(g)
+        to_base, to_values = ctx.edges
+        rest = None
+        if to_base is not None:
+            rest = g.clone()
+            ctx.replayer(rest).fill_(0)
+        return rest, ctx.replayer(g) if to_values is not None else None
 
 
 def check_inplace(t: Tensor, incoming: bool, name: str) -> None:
-    """Refuse to overwrite a leaf that wants a gradient."""
-    if not (MODE.enabled and (t.tracked or incoming)):
+    """Refuse to overwrite a leaf that wants a gradient, memory that is read-only, and elements that share memory."""
+    array = t.array
+    if 0 in array.strides and any(step == 0 and n > 1 for n, step in zip(array.shape, array.strides, strict=True)):
+        raise RuntimeError(f"{name}: several elements of this expanded tensor of shape {tuple(array.shape)} are the same memory; clone() it first")
+    if not array.flags.writeable:
+        raise RuntimeError(f"{name}: this tensor of shape {tuple(array.shape)} is read-only memory of another library; clone() it first")
+    if not MODE.enabled or (t._view is None and not t.tracked):
         return
     edge_of(t)
     root: Tensor | None = t
@@ -205,19 +230,27 @@ def check_inplace(t: Tensor, incoming: bool, name: str) -> None:
                 f"{name}: {what} of shape {tuple(t.array.shape)} that requires grad cannot be changed in place; "
                 "do it under no_grad(), or on a clone()"
             )
+        if root._view is not None and root._view[1] is None:
+            raise RuntimeError(
+                f"{name}: a view of shape {tuple(t.array.shape)} that was made under no_grad() cannot be changed in place outside of it, "
+                "for its base requires grad; take the view again"
+            )
         root = root._view[0] if root._view is not None else None
 
 
 def rebase(t: Tensor, edge: Edge | None) -> None:
     """After `t` was overwritten by an operation with this edge: count the change and rewrite the history."""
     cell = version_cell(t)
+    if t._view_at == cell[0]:
+        t._view_at += 1
     cell[0] += 1
-    t._view_at = cell[0]
     while MODE.enabled and (edge is not None or t.tracked):
         t.edge, t.tracked, t._view_at = edge, edge is not None, cell[0]
         if t._view is None:
             return
-        base, replayer = t._view
+        base, replayer, memory = t._view
+        if base.array is not memory:  # it was given other memory: what is written here is no longer seen there
+            return
         node: Any = Node(_COPY_SLICES)
         node.replayer = replayer
         node.edges = ((base.edge or (base, -1)) if base.tracked else None, edge)

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from . import dispatch, dtypes
-from .autograd import MODE, Node, check_inplace, edge_of, link_view, rebase, record
+from .autograd import MODE, Node, check_inplace, edge_of, link_view, rebase, record, set_grad_enabled, version_cell
 from .cases import Case
 from .dispatch import Kernel
-from .tensor import Tensor
+from .tensor import Tensor, wrap
 
 Operand = Tensor | float
 Sizes = Sequence[int]
@@ -59,7 +59,9 @@ class Op:
     function = True  # offered as tg.<name>
     method = True  # offered as Tensor.<name>
     functional = False  # offered as nn.functional.<name>
+    attribute = False  # offered as the property Tensor.<name>
     inplace = False  # offered as Tensor.<name>_ too
+    reshapes = False  # the in-place twin gives the tensor itself another shape, not other values
     mutates = False  # overwrites its first argument
     may_view = False  # the result may share memory with the first argument: forward sets ctx.view
     differentiable = True
@@ -140,10 +142,10 @@ def register(op: Op) -> None:
     op.call = entry
     for name in (op.name, *op.aliases):
         setattr(fn, name, entry)
-        if op.method:
-            setattr(Tensor, name, entry)
-        if op.inplace:
-            setattr(Tensor, name + "_", _inplace(op, name + "_"))
+        if op.method or op.attribute:
+            setattr(Tensor, name, property(entry) if op.attribute else entry)
+        if op.inplace or op.reshapes:
+            setattr(Tensor, name + "_", (_reshaping if op.reshapes else _inplace)(op, name + "_"))
     for dunder in op.operators:
         if dunder.startswith("__r"):
             setattr(Tensor, dunder, lambda self, other: entry(other, self))
@@ -164,20 +166,23 @@ def _entry(op: Op) -> Callable[..., Any]:
     tensors = [p for p in params if _kind(p) in _TENSOR_KINDS]
     env: dict[str, Any] = {"OP": op, "FORWARD": op.forward, "Node": Node, "MODE": MODE, "edge_of": edge_of, "record": record,
                            "link_view": link_view, "check_inplace": check_inplace, "rebase": rebase, "Tensor": Tensor,
-                           "OBSERVERS": OBSERVERS, "observe": observe, "explain": explain, "sizes": sizes, "partial": functools.partial}
+                           "OBSERVERS": OBSERVERS, "observe": observe, "explain": explain, "sizes": sizes, "partial": functools.partial,
+                           "nth": _nth}
     head, call, body, tail = [], [], [], []
     for p in params:
         if _kind(p) == "Sizes":
             head.append(f"*{p.name}_")
             tail.append(f"{p.name}=None")
             body.append(f"if {p.name} is None: {p.name} = sizes(OP, {p.name!r}, {p.name}_)")
+        elif p.kind is p.VAR_POSITIONAL:
+            head.append(f"*{p.name}")
         elif p.kind is p.KEYWORD_ONLY or tail:
             default = "" if p.default is p.empty else f"=DEFAULT_{p.name}"
             tail.append(p.name + default)
         else:
             head.append(p.name + ("" if p.default is p.empty else f"=DEFAULT_{p.name}"))
         env[f"DEFAULT_{p.name}"] = p.default
-        call.append(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name)
+        call.append(f"*{p.name}" if p.kind is p.VAR_POSITIONAL else f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name)
     star = ["*"] if tail and not any(h.startswith("*") for h in head) else []
     lines = [f"def {op.name}({', '.join(head + star + tail)}):", *("    " + b for b in body)]
     names = ", ".join(p.name for p in params)
@@ -198,11 +203,13 @@ def _entry(op: Op) -> Callable[..., Any]:
             lines[-1] = "    if ctx.edges is not None: record(ctx, ())"
             lines += [f"    rebase({params[0].name}, (ctx, 0) if ctx.edges is not None else None)", f"    out = {params[0].name}"]
         if op.may_view:
-            again = "".join(f", {p.name}={p.name}" for p in params[1:])
-            lines += [f"    if ctx.view: link_view(out, {params[0].name}, partial({op.name}{again}))"]
+            again = ", ".join(["ENTRY", *[f"{p.name}={p.name}" for p in params[1:]]])
+            lines += ["    if ctx.view:", "        if out.__class__ is tuple:",
+                      f"            for i, o in enumerate(out): link_view(o, {params[0].name}, nth(i, partial({again})))",
+                      f"        else: link_view(out, {params[0].name}, partial({again}))"]
         lines += ["    if OBSERVERS: observe(ctx, out)", "    return out"]
     exec(compile("\n".join(lines), f"<entry of {op.name}>", "exec"), env)
-    entry = env[op.name]
+    entry = env["ENTRY"] = env[op.name]
     entry.__doc__ = inspect.getdoc(type(op)) or ""
     entry.__module__ = type(op).__module__
     entry.__qualname__ = op.name
@@ -211,12 +218,14 @@ def _entry(op: Op) -> Callable[..., Any]:
 
 
 def _tracked(p: inspect.Parameter) -> str:
+    # A view that is not tracked may have become so, when its base was changed in place: edge_of finds out.
+    one = "({0}.tracked or ({0}._view is not None and edge_of({0}) is not None))"
     return {
-        "Tensor": f"{p.name}.tracked",
-        "Tensor | None": f"({p.name} is not None and {p.name}.tracked)",
-        "Operand": f"(isinstance({p.name}, Tensor) and {p.name}.tracked)",
-        "Sequence[Tensor]": f"any([t.tracked for t in {p.name}])",
-    }[_kind(p)]
+        "Tensor": one,
+        "Tensor | None": "({0} is not None and " + one + ")",
+        "Operand": "(isinstance({0}, Tensor) and " + one + ")",
+        "Sequence[Tensor]": "any([" + one.format("t") + " for t in {0}])",
+    }[_kind(p)].format(p.name)
 
 
 def _edges(tensors: list[inspect.Parameter]) -> str:
@@ -227,6 +236,11 @@ def _edges(tensors: list[inspect.Parameter]) -> str:
         "Sequence[Tensor]": "*[edge_of(t) for t in {0}],",
     }
     return "(" + " ".join(one[_kind(p)].format(p.name) for p in tensors) + ")"
+
+
+def _nth(i: int, views: Callable[[Tensor], tuple[Tensor, ...]]) -> Callable[[Tensor], Tensor]:
+    """One of several views, made again of another tensor."""
+    return lambda base: views(base)[i]
 
 
 def _inplace(op: Op, name: str) -> Callable[..., Tensor]:
@@ -244,6 +258,33 @@ def _inplace(op: Op, name: str) -> Callable[..., Tensor]:
     return inplace
 
 
+def _reshaping(op: Op, name: str) -> Callable[..., Tensor]:
+    """The in-place twin of a view: the tensor itself takes the new shape, the memory stays."""
+
+    @functools.wraps(op.call)
+    def reshaping(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
+        check_inplace(input, False, name)
+        before = wrap(input.array, input.device)  # what the new shape is a view of; nobody else sees it
+        before.__dict__.update(input.__dict__)
+        with set_grad_enabled(MODE.enabled or input.edge is not None):
+            after = op.call(before, *args, **kwargs)
+        version_cell(input)[0] += 1
+        input.array = after.array
+        if input.edge is not None or input._view is not None:
+            input.edge, input.tracked = after.edge, after.tracked
+        if input._view is not None:
+            before._view_at = version_cell(input)[0]
+            input._view = after._view
+            link_view(input, before, after._view[1])
+        return input
+
+    reshaping.__name__ = reshaping.__qualname__ = name
+    reshaping.__doc__ = f"In-place version of `{op.name}`: this tensor itself takes the new shape; its memory stays."
+    return reshaping
+
+
 def assign(target: Tensor, result: Tensor, name: str) -> Tensor:
     """Overwrite `target` with `result`, values and history."""
     check_inplace(target, result.tracked, name)
@@ -251,9 +292,20 @@ def assign(target: Tensor, result: Tensor, name: str) -> Tensor:
         raise RuntimeError(f"{name}: the result has shape {tuple(result.shape)}, which does not fit in place into {tuple(target.shape)}")
     if not dtypes.can_cast(result.dtype, target.dtype):
         raise RuntimeError(f"{name}: the result is {result.dtype.name}, which cannot be stored in place in {target.dtype.name}")
+    if result.tracked and MODE.enabled:
+        _keep_old_values(target, result)
     target.array[...] = result.array
     rebase(target, edge_of(result) if MODE.enabled else None)
     return target
+
+
+def _keep_old_values(target: Tensor, result: Tensor) -> None:
+    """Where the operation that made `result` saved `target` itself, save a copy of it instead: it is about to be overwritten."""
+    node, i = edge_of(result) or (None, -1)
+    if i >= 0 and node._saved and any([entry[0] is target for entry in node._saved]):
+        old = wrap(target.array.copy(), target.device)
+        old.edge, old.tracked = target.edge, target.tracked
+        node._saved = [(old, version_cell(old), 0, -1) if entry[0] is target else entry for entry in node._saved]
 
 
 def observe(ctx: Node, out: Any) -> None:

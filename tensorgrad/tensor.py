@@ -43,7 +43,7 @@ class Tensor:
     tracked = False  # requires grad: a leaf that asked for it, or the result of recorded operations
     grad: Tensor | None = None
     edge: autograd.Edge | None = None  # (node, output index) that made this tensor; None for a leaf
-    _view: tuple[Tensor, Callable[[Tensor], Tensor]] | None = None  # (base, the same view of another base)
+    _view: tuple[Tensor, Callable[[Tensor], Tensor] | None, Any] | None = None  # (base, the same view of another base, base's array)
     _view_at = 0
     _cell: list[int] | None = None  # count of in-place changes, shared with views
     _hooks: list[Callable] | None = None
