@@ -1,6 +1,6 @@
-"""Element-wise operations: an op gives `compute(xp, ...)` on arrays and `backward`; the rest is here.
+"""Element-wise operations: an op gives its formula on arrays and `backward`; the rest is here.
 
-`compute` is the op's kernel `cpu/numpy`. Compiled rungs of the same name (they write into an array they are given) take part in
+The formula is `ufunc`, the name of an array-module function, or a method `compute(xp, ...)`; it is the op's kernel `cpu/numpy`. Compiled rungs of the same name (they write into an array they are given) take part in
 dispatch like any other kernel. Half-precision arrays are computed as NumPy and ml_dtypes do it: in float32, rounded once per op.
 """
 from __future__ import annotations
@@ -23,19 +23,20 @@ _FLOAT_KINDS = frozenset(d.np for d in dtypes.FLOATS)
 
 
 class Pointwise(Op):
-    """An element-wise op with a NumPy kernel made from `compute`."""
+    """An element-wise op with a NumPy kernel made from `ufunc` or `compute`."""
 
+    ufunc = ""  # e.g. "exp": the whole formula is one function of the array module
     numpy_types = ALL_TYPES
     defaults = ("cpu/simd", "cpu/numpy")
 
     def compute(self, xp: Any, *arrays: Any) -> Any:
-        """The formula on arrays of module `xp`; None where only compiled kernels know it."""
+        """The formula on arrays of module `xp`, where `ufunc` is not enough."""
         raise NotImplementedError
 
     def python_kernels(self, device: str) -> Iterator[Kernel]:
-        """`cpu/numpy`, from `compute`, besides those marked as rungs."""
-        if device == "cpu" and type(self).compute is not Pointwise.compute:
-            call = functools.partial(self.compute, np)
+        """`cpu/numpy`, from the formula, besides those marked as rungs."""
+        if device == "cpu" and (self.ufunc or type(self).compute is not Pointwise.compute):
+            call = getattr(np, self.ufunc) if self.ufunc else functools.partial(self.compute, np)
             yield Kernel(self.name, "cpu/numpy", device, frozenset(self.numpy_types.split()), self.source, call, ())
         yield from super().python_kernels(device)
 
@@ -73,8 +74,8 @@ class Unary(Pointwise):
         x = input.array
         if self.float_only and x.dtype not in _FLOAT_KINDS:
             x = x.astype(dtypes.get_default_dtype().np)
-        y = self.kernel(input.device, x)(x)
-        out = wrap(y, input.device)
+        device = input.device
+        out = wrap((self.picked.get((device, x.dtype)) or self.kernel(device, x))(x), device)
         if ctx.edges is not None and self.saves:
             ctx.save(input if self.saves == "input" else out)
         return out
@@ -95,7 +96,7 @@ class Binary(Pointwise):
         x, y, device = operands(self, input, other)
         if self.floats and x.dtype not in _FLOAT_KINDS:
             x, y = x.astype(dtypes.get_default_dtype().np), y.astype(dtypes.get_default_dtype().np)
-        out = wrap(self.kernel(device, x)(x, y), device)
+        out = wrap((self.picked.get((device, x.dtype)) or self.kernel(device, x))(x, y), device)
         if ctx.edges is not None:
             self.keep(ctx, input, other, out)
         return out
@@ -130,6 +131,8 @@ def operands(op: Op, a: Operand, b: Operand) -> tuple[Any, Any, Any]:
         device, x = a.device, a.array
         if isinstance(b, Tensor):
             y = b.array
+            if x.dtype is y.dtype and b.device is device and x.shape == y.shape:
+                return x, y, device
             if b.device is not device:
                 if y.ndim == 0 and b.device.type == "cpu":
                     y = device.backend.asarray(y)
@@ -154,17 +157,31 @@ def operands(op: Op, a: Operand, b: Operand) -> tuple[Any, Any, Any]:
 def with_number(op: Op, t: Tensor, number: Any) -> tuple[Any, Any]:
     """The tensor's array and the number as an array of the same, promoted dtype."""
     x = t.array
+    if type(number) is float and x.dtype in _FLOAT_KINDS:
+        known = _constants.get((number, x.dtype))
+        return x, known if known is not None else _constant(number, x.dtype)
     if not is_number(number):
         hint = "; tensorgrad.tensor(...) makes one" if isinstance(number, (np.ndarray, list)) else ""
         raise TypeError(f"{op.name}: expected a Tensor or a number, got {type(number).__name__}{hint}")
-    if not (type(number) is float and x.dtype in _FLOAT_KINDS):
-        common = dtypes.result_type(t, number).np
-        if common != x.dtype:
-            x = x.astype(common)
+    common = dtypes.result_type(t, number).np
+    if common != x.dtype:
+        x = x.astype(common)
     try:
         return x, np.array(number, x.dtype)
     except OverflowError:  # integers wrap around, as in PyTorch
         return x, np.array(number).astype(x.dtype)
+
+
+_constants: dict[tuple[float, Any], Any] = {}  # numbers met in expressions, as read-only arrays: a third of the cost of `x * 2.0`
+
+
+def _constant(number: float, dtype: Any) -> Any:
+    with np.errstate(over="ignore"):  # beyond the dtype's range is infinity, as in PyTorch
+        array = np.array(number, dtype)
+    array.flags.writeable = False
+    if number != 0 and len(_constants) < 1000:  # 0.0 and -0.0 are one key
+        _constants[number, dtype] = array
+    return array
 
 
 def check_broadcast(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:

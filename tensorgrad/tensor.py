@@ -335,12 +335,13 @@ class Tensor:
 
 
 _new = object.__new__
+_ndarray = np.ndarray
 
 
 def wrap(array: Any, device: device = CPU) -> Tensor:
     """A tensor around storage; NumPy's scalars become zero-dimensional arrays."""
     t = _new(Tensor)
-    t.array = array if array.__class__ is np.ndarray else _as_storage(array)
+    t.array = array if array.__class__ is _ndarray else _as_storage(array)
     t.device = device
     return t
 

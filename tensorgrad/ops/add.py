@@ -13,6 +13,7 @@ class Add(Binary):
     """z = input + alpha * other, with broadcasting and promotion."""
 
     name = "add"
+    ufunc = "add"
     operators = ("__add__", "__radd__", "__iadd__")
 
     def forward(self, ctx: Node, input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
@@ -20,9 +21,6 @@ class Add(Binary):
             other = other * alpha
         ctx.alpha = alpha
         return super().forward(ctx, input, other)
-
-    def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        return xp.add(x, y)
 
     def keep(self, ctx: Node, input: Operand, other: Operand, out: Tensor) -> None:
         keep_shapes(ctx, input, other)

@@ -13,23 +13,24 @@ class Mul(Binary):
     """z = input * other, with broadcasting and promotion."""
 
     name = "mul"
+    ufunc = "multiply"
     aliases = ("multiply",)
     operators = ("__mul__", "__rmul__", "__imul__")
 
-    def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        return xp.multiply(x, y)
-
     def keep(self, ctx: Node, input: Operand, other: Operand, out: Tensor) -> None:
         keep_shapes(ctx, input, other)
-        x_wanted, y_wanted = (e is not None for e in ctx.edges)  # each gradient needs the other operand only
-        ctx.save(input if y_wanted and isinstance(input, Tensor) else None, other if x_wanted and isinstance(other, Tensor) else None)
-        ctx.number = other if ctx.shapes[1] is None else input if ctx.shapes[0] is None else None
+        a, b = ctx.shapes
+        to_input, to_other = ctx.edges  # each gradient needs the other operand only
+        ctx.save(input if to_other and a is not None else None, other if to_input and b is not None else None)
+        if a is None or b is None:
+            ctx.number = other if b is None else input
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
-        x_wanted, y_wanted = (e is not None for e in ctx.edges)
+        a, b = ctx.shapes
+        to_input, to_other = ctx.edges
         x, y = ctx.saved
-        gx = summed(g * (ctx.number if y is None else y), ctx.shapes[0]) if x_wanted else None
-        return gx, summed(g * (ctx.number if x is None else x), ctx.shapes[1]) if y_wanted else None
+        gx = summed(g * (ctx.number if b is None else y), a) if to_input else None
+        return gx, summed(g * (ctx.number if a is None else x), b) if to_other else None
 
     def reference(self, x: Any, y: Any) -> Any:
         return x * y
