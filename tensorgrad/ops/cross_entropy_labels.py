@@ -1,0 +1,116 @@
+"""cross_entropy_labels: the fused kernel behind cross_entropy for class labels, and its backward."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd import Node
+from ..cases import Case, T
+from ..losses import check_labels, label_weights
+from ..op import Op, fn
+from ..tensor import Tensor, wrap
+from .softmax import sliced
+
+
+def _wide(x: Any) -> Any:
+    """The dtype of per-position numbers: float32 stands in for half precision, whose sums would lose their digits."""
+    return np.float32 if dtypes.BY_NUMPY[x.dtype] in (dtypes.float16, dtypes.bfloat16) else x.dtype.type
+
+
+class CrossEntropyLabels(Op):
+    """The cross-entropy of scores (N, C, ...) against labels (N, ...); see cross_entropy. Stores two numbers a position."""
+
+    name = "cross_entropy_labels"
+    function = method = False
+    group = "cross_entropy"
+    defaults = ("cpu/fused",)
+
+    def forward(self, ctx: Node, input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100,
+                reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:
+        x, device = input.array, input.device
+        xp, kind = device.backend.xp, _wide(input.array)
+        t = check_labels("cross_entropy", input, target, ignore_index)
+        loss, top, log_sum = (xp.empty(t.shape, kind) for _ in range(3))
+        w = None if weight is None else xp.ascontiguousarray(weight.array)
+        self.kernel(device, x)(loss, top, log_sum, xp.ascontiguousarray(x), t, w, *sliced(x.shape, min(1, x.ndim - 1)), ignore_index,
+                               float(label_smoothing))
+        ctx.save(input, weight)
+        ctx.stats, ctx.target, ctx.options = (wrap(top, device), wrap(log_sum, device)), wrap(t, device), (ignore_index, label_smoothing)
+        ctx.denominator = None if reduction == "none" else 1.0
+        if reduction == "none":
+            return wrap(loss.astype(x.dtype, copy=False), device)
+        total = loss.sum(dtype=np.float64)
+        if reduction == "mean":
+            if weight is None:
+                ctx.denominator = float(xp.count_nonzero(t != ignore_index))
+            else:
+                ctx.denominator = float(label_weights(t, weight, ignore_index, kind).sum(dtype=np.float64))
+            total = total / ctx.denominator if ctx.denominator else total * float("nan")
+        return wrap(xp.asarray(total, x.dtype), device)
+
+    def backward(self, ctx: Node, g: Tensor) -> tuple:
+        x, weight = ctx.saved
+        return fn.cross_entropy_labels_backward(g, x, ctx.target, weight, *ctx.stats, ctx.denominator, *ctx.options), None, None
+
+    def reference(self, x: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
+                  label_smoothing: float = 0.0) -> Any:
+        return fn.cross_entropy.op.reference(x, target, weight, ignore_index=ignore_index, reduction=reduction,
+                                             label_smoothing=label_smoothing)
+
+    def cases(self) -> Iterable[Case]:
+        yield Case(T(8, 10), T(8, dtype="int64", low=0, high=10))
+
+    def cost(self, input: Any, *args: Any, **kwargs: Any) -> tuple[float, float]:
+        return 4.0 * np.prod(input.shape), float(input.nbytes)
+
+
+class CrossEntropyLabelsBackward(Op):
+    """d loss / d input, from the maximum and ln sum exp of each position; `denominator` is None for reduction "none"."""
+
+    name = "cross_entropy_labels_backward"
+    function = method = False
+    group = "cross_entropy"
+    defaults = ("cpu/fused",)
+    tested_in = "tests/test_ops.py"  # by way of cross_entropy
+
+    def forward(self, ctx: Node, grad: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, maximum: Tensor, log_sum: Tensor,
+                denominator: float | None, ignore_index: int, label_smoothing: float) -> Tensor:
+        x, t, device = input.array, target.array, input.device
+        xp, kind = device.backend.xp, _wide(input.array)
+        g = grad.array.astype(kind)
+        if denominator is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                g = xp.full(t.shape, g / kind(denominator), kind)
+        dx = xp.empty(x.shape, x.dtype)
+        w = None if weight is None else xp.ascontiguousarray(weight.array)
+        self.kernel(device, x)(dx, xp.ascontiguousarray(g), xp.ascontiguousarray(x), t, w, maximum.array, log_sum.array,
+                               *sliced(x.shape, min(1, x.ndim - 1)), ignore_index, float(label_smoothing))
+        ctx.save(grad, input, weight)
+        ctx.target, ctx.denominator, ctx.options = target, denominator, (ignore_index, label_smoothing)
+        return wrap(dx, device)
+
+    def backward(self, ctx: Node, u: Tensor) -> tuple:
+        """With dx = g (a p - q), p = softmax(x): the derivative by g is sum_c u (a p - q), by x that of softmax for u g a."""
+        g, x, weight = ctx.saved
+        t, (ignored, smoothing) = ctx.target.array, ctx.options
+        at = min(1, x.ndim - 1)
+        classes, kind = x.shape[at], x.array.dtype
+        w = np.ones(classes) if weight is None else weight.array.astype(np.float64)
+        kept = np.expand_dims(t != ignored, at)
+        own = np.expand_dims(label_weights(t, weight, ignored, np.float64), at) * (1 - smoothing)
+        across = w.reshape([-1] + [1] * (x.ndim - 1 - at)) * (smoothing / classes)
+        hit = np.expand_dims(t, at) == np.arange(classes).reshape(across.shape)
+        a = wrap((own + kept * across.sum()).astype(kind), x.device)
+        q = wrap((own * hit + kept * across).astype(kind), x.device)
+        p = fn.softmax(x, at)
+        scale = g.unsqueeze(at) if ctx.denominator is None else g * (1.0 / ctx.denominator if ctx.denominator else float("nan"))
+        dg = None
+        if ctx.edges[0]:
+            dg = (u * (p * a + q * -1.0)).sum(at)
+            if ctx.denominator is not None:
+                dg = dg.sum() * (1.0 / ctx.denominator if ctx.denominator else float("nan"))
+        dx = fn.softmax_backward(u * scale * a, p, at) if ctx.edges[1] else None
+        return dg, dx, None, None, None, None

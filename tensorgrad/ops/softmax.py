@@ -1,0 +1,137 @@
+"""softmax: y_i = exp(x_i) / sum_j exp(x_j) along a dimension."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Node
+from ..cases import Case, T
+from ..dtypes import dtype as DType
+from ..op import Op, fn, rung
+from ..tensor import Tensor, check_dim, wrap
+
+
+def sliced(shape: tuple[int, ...], dim: int) -> tuple[int, int, int]:
+    """(outer, n, inner): the sizes before, at and after a dimension, multiplied up."""
+    outer = inner = 1
+    for s in shape[:dim]:
+        outer *= s
+    for s in shape[dim + 1:]:
+        inner *= s
+    return outer, (shape[dim] if shape else 1), inner
+
+
+def floating_input(op: str, input: Tensor, dtype: DType | None) -> Any:
+    """The array to work on, converted to `dtype` first where that is given; refuses integers."""
+    x = input.array
+    if dtype is not None:
+        if not dtype.is_floating_point:
+            raise RuntimeError(f"{op}: dtype must be a floating type, got {dtype.name}")
+        return x.astype(dtype.np, copy=False)
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(f"{op}: input is {input.dtype.name}; pass dtype=tensorgrad.float32 to convert it first")
+    return x
+
+
+class AlongDim(Op):
+    """What softmax and log_softmax share: the call of their kernels and the sample inputs."""
+
+    functional = True
+    defaults = ("cpu/rows", "cpu/numpy")
+
+    def forward(self, ctx: Node, input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
+        x = floating_input(self.name, input, dtype)
+        if dim is None:
+            raise TypeError(f"{self.name}: dim must be given: along which of the {x.ndim} dimensions do the values belong together?")
+        d = ctx.dim = check_dim(self.name, dim, x.ndim)
+        ctx.kind = input.dtype
+        xp = input.device.backend.xp
+        y = xp.empty(x.shape, x.dtype)
+        self.kernel(input.device, x)(y, xp.ascontiguousarray(x), *sliced(x.shape, d))
+        out = wrap(y, input.device)
+        ctx.save(out)
+        return out
+
+    def cases(self) -> Iterable[Case]:
+        for shape, dim in (((7,), 0), ((), 0), ((3, 5), -1), ((3, 5), 0), ((2, 3, 5), 1), ((4, 1), 1), ((0, 3), 1), ((3, 0), 1),
+                           ((2, 0, 3), 0)):
+            yield Case(T(*shape), dim)
+        yield from (Case(T(3, 67), 1), Case(T(2, 5, 71), 1), Case(T(3, 37, low=-90, high=90), 1))
+        inf = float("inf")
+        yield Case(T(values=[[0.0, -inf, 1.0], [inf, 0.0, 1.0], [-inf, -inf, -inf], [float("nan"), 0.0, 1.0]], grad=False), 1)
+        yield Case(T(values=[[0.0, -inf, 1.0], [inf, 0.0, 1.0]], grad=False), 0)
+        yield Case(T(2, 3), 2, error=(IndexError, f"{self.name}: dim 2 is out of range"))
+        yield Case(T(2, 3, dtype="int64"), 1, error=(RuntimeError, f"{self.name}: input is int64"))
+        yield Case(T(2, 3), None, error=(TypeError, f"{self.name}: dim must be given"))
+
+
+class AlongDimBackward(Op):
+    """The fused backward of either, an op in its own right."""
+
+    function = method = False
+    defaults = ("cpu/rows", "cpu/numpy")
+
+    def forward(self, ctx: Node, grad: Tensor, output: Tensor, dim: int) -> Tensor:
+        g, y = grad.array, output.array
+        xp = output.device.backend.xp
+        ctx.dim = dim
+        dx = xp.empty(y.shape, y.dtype)
+        self.kernel(output.device, y)(dx, xp.ascontiguousarray(g), xp.ascontiguousarray(y), *sliced(y.shape, dim))
+        ctx.save(grad, output)
+        return wrap(dx, output.device)
+
+    def cases(self) -> Iterable[Case]:
+        for shape, dim in (((3, 5), 1), ((3, 5), 0), ((2, 3, 35), 1), ((3, 37), 1), ((0, 3), 1)):
+            yield Case(T(*shape), T(*shape, low=-2, high=0), dim)
+
+
+class Softmax(AlongDim):
+    """y_i = exp(x_i) / sum_j exp(x_j) along `dim`; the maximum is subtracted first, so nothing overflows.
+
+    `dtype` converts the input first. Rows of -inf, and rows with +inf or NaN, give NaN. IndexError for a dim that is not there.
+    """
+
+    name = "softmax"
+
+    def backward(self, ctx: Node, g: Tensor) -> Tensor:
+        return fn.softmax_backward(g, ctx.saved[0], ctx.dim).to(ctx.kind)
+
+    @rung("cpu/numpy")
+    def in_numpy(self, y: Any, x: Any, outer: int, n: int, inner: int) -> None:
+        if y.size:
+            x, out = x.reshape(outer, n, inner), y.reshape(outer, n, inner)
+            with np.errstate(invalid="ignore"):
+                np.exp(x - x.max(axis=1, keepdims=True), out=out)
+                out /= out.sum(axis=1, keepdims=True)
+
+    def reference(self, x: Any, dim: int, dtype: Any = None) -> Any:
+        if x.size == 0 or x.ndim == 0:
+            return np.ones_like(x)
+        with np.errstate(invalid="ignore"):
+            e = np.exp(x - x.max(axis=dim, keepdims=True))
+        return e / e.sum(axis=dim, keepdims=True)
+
+
+class SoftmaxBackward(AlongDimBackward):
+    """dx = y (g - sum(g y)) along `dim`."""
+
+    name = "softmax_backward"
+    group = "softmax"
+
+    def backward(self, ctx: Node, u: Tensor) -> tuple:
+        g, y = ctx.saved
+        dg = fn.softmax_backward(u, y, ctx.dim) if ctx.edges[0] else None
+        dy = None
+        if ctx.edges[1]:
+            dy = u * (g - (g * y).sum(ctx.dim, keepdim=True)) - g * (u * y).sum(ctx.dim, keepdim=True)
+        return dg, dy
+
+    @rung("cpu/numpy")
+    def in_numpy(self, dx: Any, g: Any, y: Any, outer: int, n: int, inner: int) -> None:
+        g, y, out = (a.reshape(outer, n, inner) for a in (g, y, dx))
+        np.multiply(y, g - (g * y).sum(axis=1, keepdims=True), out=out)
+
+    def reference(self, g: Any, y: Any, dim: int) -> Any:
+        return y * (g - (g * y).sum(axis=dim, keepdims=True))
