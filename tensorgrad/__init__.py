@@ -1,7 +1,16 @@
-"""tensorgrad: a deep-learning framework that can be read down to the metal. `import tensorgrad as tg`."""
+"""tensorgrad: a deep-learning framework that can be read down to the metal. `import tensorgrad as tg`.
+
+The names are PyTorch's. Functions come from the files of `ops/`, creation from `creation.py` and `random.py`; subpackages such as `tg.nn`,
+`tg.optim` and `tg.data` are imported when first used.
+"""
 from __future__ import annotations
 
+import importlib
+import importlib.util
+from typing import Any
+
 from . import autograd as autograd
+from . import dispatch, dtypes
 from . import kernels as kernels
 from . import ops as ops
 from .autograd import enable_grad as enable_grad
@@ -9,8 +18,36 @@ from .autograd import inference_mode as inference_mode
 from .autograd import is_grad_enabled as is_grad_enabled
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
-from .creation import *  # noqa: F403
+from .creation import *
 from .device import device as device
-from .dtypes import *  # noqa: F403
+from .dtypes import can_cast as can_cast
+from .dtypes import dtype as dtype
+from .dtypes import finfo as finfo
+from .dtypes import get_default_dtype as get_default_dtype
+from .dtypes import iinfo as iinfo
+from .dtypes import promote_types as promote_types
+from .dtypes import result_type as result_type
+from .dtypes import set_default_dtype as set_default_dtype
 from .tensor import Size as Size
 from .tensor import Tensor as Tensor
+from .threads import get_num_threads as get_num_threads
+from .threads import set_num_threads as set_num_threads
+
+__version__ = "0.1.0"
+
+globals().update({name: op.call for op in dispatch._ops.values() if op.function for name in (op.name, *op.aliases)})
+globals().update(dtypes.BY_NAME)  # float32, bfloat16, int64, bool, ...; also half, double, long, ...
+
+
+def is_tensor(obj: Any) -> Any:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def __getattr__(name: str) -> Any:
+    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
+    import difflib
+
+    near = difflib.get_close_matches(name, [n for n in globals() if not n.startswith("_")], 1)
+    raise AttributeError(f"tensorgrad has no {name!r} yet" + (f"; the nearest is {near[0]!r}" if near else ""))

@@ -12,6 +12,8 @@ from .dtypes import dtype as DType
 from .op import sizes
 from .tensor import Tensor, as_device, wrap
 
+__all__ = ["as_tensor", "empty", "from_numpy", "full", "ones", "tensor", "zeros"]
+
 
 def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of `data`: numbers, nested sequences, NumPy arrays or tensors.
