@@ -18,7 +18,7 @@ from .autograd import inference_mode as inference_mode
 from .autograd import is_grad_enabled as is_grad_enabled
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
-from .creation import *
+from .creation import *  # noqa: F403  (creation.py has __all__)
 from .device import device as device
 from .dtypes import can_cast as can_cast
 from .dtypes import dtype as dtype
