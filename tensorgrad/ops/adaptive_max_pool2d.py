@@ -1,0 +1,65 @@
+"""adaptive_max_pool2d: the largest value of each of as many windows as asked for."""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Node
+from ..cases import Case, T
+from ..op import Op, fn
+from ..tensor import Tensor, wrap
+from ..windows import adaptive_ranges, check_image, output_sizes
+
+
+class AdaptiveMaxPool2d(Op):
+    """y[n, c, i, j] = max of x[n, c, floor(i H / HO) : ceil((i + 1) H / HO), floor(j W / WO) : ceil((j + 1) W / WO)].
+
+    `output_size` is (HO, WO), or one int for both; None keeps the input's size. `input` is (N, C, H, W) or (C, H, W).
+    With `return_indices` the result is (y, indices), the int64 position of each maximum within its plane. NaN wins.
+    """
+
+    name = "adaptive_max_pool2d"
+    function = method = False
+    functional = True
+    torch_name = "nn.functional.adaptive_max_pool2d"
+
+    def forward(self, ctx: Node, input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+        check_image("adaptive_max_pool2d", input, 2)
+        x, xp = input.array, input.device.backend.xp
+        size = x.shape[-2:]
+        out = output_sizes("adaptive_max_pool2d", output_size, size)
+        y, indices = xp.empty((*x.shape[:-2], *out), x.dtype), xp.empty((*x.shape[:-2], *out), np.int64)
+        planes = math.prod(x.shape[:-2])
+        self.kernel(input.device, x)(y.reshape(planes, *out), indices.reshape(planes, *out), xp.ascontiguousarray(x).reshape(planes, *size),
+                                     *adaptive_ranges(size[0], out[0]), *adaptive_ranges(size[1], out[1]))
+        result, at = wrap(y, input.device), wrap(indices, input.device)
+        ctx.size = size
+        ctx.save(at)
+        return (result, at) if return_indices else result
+
+    def backward(self, ctx: Node, g: Tensor, *_: Any) -> Tensor:
+        (indices,) = ctx.saved
+        return fn.pool_scatter(g, indices, ctx.size)
+
+    def reference(self, x: Any, output_size: Any, return_indices: bool = False) -> Any:
+        (h, w), (ho, wo) = x.shape[-2:], output_sizes("", output_size, x.shape[-2:])
+        y, at = np.empty((*x.shape[:-2], ho, wo)), np.empty((*x.shape[:-2], ho, wo), np.int64)
+        for index in np.ndindex(y.shape):
+            i, j = index[-2:]
+            top, left = i * h // ho, j * w // wo
+            window = x[index[:-2]][top: -(-(i + 1) * h // ho), left: -(-(j + 1) * w // wo)]
+            a, b = np.unravel_index(np.argmax(window), window.shape)
+            y[index], at[index] = window[a, b], (top + a) * w + left + b
+        return (y, at) if return_indices else y
+
+    def cases(self) -> Iterable[Case]:
+        def x(*shape: int) -> T:
+            return T(*shape, distinct=True)
+
+        yield from (Case(x(2, 3, 7, 5), 1), Case(x(1, 2, 7, 5), [3, 2], return_indices=True), Case(x(2, 5, 7), [None, 3]))
+        yield from (Case(x(0, 3, 4, 4), 2), Case(x(1, 2, 3, 4), [5, 7]))
+        yield Case(T(2, 3), 2, error=(RuntimeError, "adaptive_max_pool2d: input must have 3 or 4 dims"))
+        yield Case(T(1, 1, 4, 4), [1, 2, 3], error=(RuntimeError, "adaptive_max_pool2d: output_size must be one int or 2"))
