@@ -48,8 +48,8 @@ def pooled_size(op: str, dim: int, n: int, kernel: int, stride: int, padding: in
     With ceil_mode the quotient is rounded up, but a window that would start in the right padding is dropped.
     """
     reach = dilation * (kernel - 1) + 1
-    if padding > reach // 2:
-        raise RuntimeError(f"{op}: padding {padding} is more than half of the kernel's reach {reach} in dim {dim}")
+    if padding > kernel // 2:
+        raise RuntimeError(f"{op}: padding {padding} is more than half of the kernel size {kernel} in dim {dim}")
     room = n + 2 * padding - reach
     size = (-(-room // stride) if ceil_mode else room // stride) + 1
     if ceil_mode and (size - 1) * stride >= n + padding:

@@ -23,6 +23,7 @@ class MaxPool2d(Op):
     """
 
     name = "max_pool2d"
+    torch_name = "nn.functional.max_pool2d"
     functional = True
     method = False
     defaults = ("cpu/rows", "cpu/numpy")
@@ -102,12 +103,13 @@ class MaxPool2d(Op):
 
         yield from (Case(x(2, 3, 4, 6), 2), Case(x(1, 2, 7, 7), 3, 2, 1), Case(x(2, 5, 5), 2, 1), Case(x(0, 3, 4, 4), 2))
         yield from (Case(x(1, 2, 8, 37), 3, 2, ceil_mode=True, return_indices=True), Case(x(1, 1, 3, 5), [3, 2], [1, 2], [1, 0]))
-        yield from (Case(x(1, 2, 9, 11), 3, [2, 3], 2, 2, ceil_mode=True), Case(x(1, 1, 1, 1), 1, return_indices=True))
+        yield from (Case(x(1, 2, 9, 11), 3, [2, 3], 1, 2, ceil_mode=True), Case(x(1, 1, 1, 1), 1, return_indices=True))
         yield from (Case(x(1, 1, 5, 19), [1, 2], [1, 5]), Case(x(2, 4, 5), 2, 2, 1, ceil_mode=True, return_indices=True))
         yield Case(T(2, 3), 2, error=(RuntimeError, "max_pool2d: input must have 3 or 4 dims"))
         yield Case(T(1, 1, 4, 4), 5, error=(RuntimeError, "max_pool2d: a window of 5 (kernel 5, dilation 1) does not fit dim 2 of size 4"))
-        yield Case(T(1, 1, 4, 4), 2, 2, 2, error=(RuntimeError, "padding 2 is more than half of the kernel's reach 2"))
+        yield Case(T(1, 1, 4, 4), 2, 2, 2, error=(RuntimeError, "padding 2 is more than half of the kernel size 2"))
         yield Case(T(1, 0, 4, 4), 2, error=(RuntimeError, "dim 1 of input is 0"))
+        yield Case(T(1, 1, 1, 4), 2, 1, 1, 2, error=(RuntimeError, "lies in the padding alone"), torch=False)
         yield Case(T(1, 1, 4, 4), 2, 0, error=(RuntimeError, "stride must be at least 1"))
         yield Case(T(1, 1, 4, 4), 1.5, error=(TypeError, "kernel_size must be an int or 2 ints"))
 
