@@ -1,0 +1,98 @@
+"""linear: y = x @ w.T + b."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..autograd import Node
+from ..cases import Case, T
+from ..op import Op, fn
+from ..tensor import Tensor, wrap
+from .matmul import MATMUL
+
+
+class Linear(Op):
+    """y[..., o] = sum over i of input[..., i] weight[o, i] + bias[o]: the affine map of a dense layer.
+
+    input (..., in), weight (out, in) or (in,), bias (out,) or (). All of one floating dtype. Runs on the kernel chosen for matmul.
+    """
+
+    name = "linear"
+    function = method = False
+    functional = True
+
+    def forward(self, ctx: Node, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        x, w = input.array, weight.array
+        if w.ndim not in (1, 2) or x.ndim == 0 or x.shape[-1] != w.shape[-1] or x.dtype != w.dtype or input.device is not weight.device:
+            raise _wrong(input, weight)
+        y = MATMUL.multiply(input.device, x, w.T)
+        if bias is not None:
+            b = bias.array
+            if b.shape != w.shape[:-1] or b.dtype != x.dtype:
+                raise RuntimeError(f"linear: bias has shape {tuple(b.shape)} and is {bias.dtype.name} but weight {tuple(w.shape)} of "
+                                   f"{weight.dtype.name} expects {tuple(w.shape[:-1])} of the same dtype")
+            y += b
+        if ctx.edges is not None:
+            ctx.save(input if ctx.edges[1] else None, weight if ctx.edges[0] else None)
+            ctx.outputs_dim = w.ndim - 1
+        return wrap(y, input.device)
+
+    def backward(self, ctx: Node, g: Tensor) -> tuple:
+        x, w = ctx.saved
+        dx = dw = db = None
+        vector = ctx.outputs_dim == 0
+        if vector:  # one output without a dimension of its own
+            g = g.unsqueeze(-1)
+        if ctx.edges[0]:
+            dx = fn.matmul(g, w.unsqueeze(0) if vector else w)
+        if ctx.edges[1]:
+            flat = _rows(g)
+            dw = fn.matmul(fn.transpose(flat, 0, 1), _rows(x))
+            dw = dw.squeeze(0) if vector else dw
+        if ctx.edges[2]:
+            db = _rows(g).sum(0)
+            db = db.squeeze(0) if vector else db
+        return dx, dw, db
+
+    def reference(self, x: Any, w: Any, b: Any = None) -> Any:
+        y = x @ w.T
+        return y if b is None else y + b
+
+    def cases(self) -> Iterable[Case]:
+        yield from (Case(T(3, 5), T(2, 5), T(2)), Case(T(3, 5), T(2, 5)), Case(T(5), T(2, 5), T(2)), Case(T(2, 3, 5), T(4, 5), T(4)),
+                    Case(T(0, 5), T(2, 5), T(2)), Case(T(3, 0), T(2, 0), T(2)), Case(T(3, 5), T(5), T()), Case(T(1, 1), T(1, 1), T(1)),
+                    Case(T(37, 101), T(53, 101), T(53)))
+        yield Case(T(3, 4), T(2, 5),
+                   error=(RuntimeError, "linear: input has 4 features (dim 1 of (3, 4)) but weight expects 5 (dim 1 of (2, 5))"))
+        yield Case(T(3, 5), T(2, 5), T(3), error=(RuntimeError, "linear: bias has shape (3,)"))
+        yield Case(T(3, 5, dtype="int64"), T(2, 5), error=(RuntimeError, "linear: input is int64 but weight is float32"))
+        yield Case(T(3, 5), T(2, 5, 1), error=(RuntimeError, "linear: weight must have 1 or 2 dimensions"))
+
+    def cost(self, input: Any, weight: Any, bias: Any = None) -> tuple[float, float]:
+        outputs = input.size // max(input.shape[-1], 1) * (weight.shape[0] if weight.ndim == 2 else 1)
+        return 2.0 * outputs * input.shape[-1], float(input.nbytes + weight.nbytes + outputs * input.dtype.itemsize)
+
+
+def _wrong(input: Tensor, weight: Tensor) -> RuntimeError:
+    """The error for operands that do not fit."""
+    x, w = input.array, weight.array
+    if w.ndim not in (1, 2):
+        return RuntimeError(f"linear: weight must have 1 or 2 dimensions, (out, in) or (in,), but its shape is {tuple(w.shape)}")
+    if x.ndim == 0:
+        return RuntimeError("linear: input of shape () has no dimension of features")
+    if x.dtype != w.dtype:
+        return RuntimeError(f"linear: input is {input.dtype.name} but weight is {weight.dtype.name}; convert one with .to(...)")
+    if input.device is not weight.device:
+        return RuntimeError(f"linear: input is on {input.device} but weight is on {weight.device}; move one with .to(...)")
+    return RuntimeError(f"linear: input has {x.shape[-1]} features (dim {x.ndim - 1} of {tuple(x.shape)}) but weight expects {w.shape[-1]} "
+                        f"(dim {w.ndim - 1} of {tuple(w.shape)})")
+
+
+def _rows(t: Tensor) -> Tensor:
+    """The tensor as a matrix of its last dimension."""
+    if t.array.ndim == 2:
+        return t
+    rows = 1
+    for n in t.array.shape[:-1]:
+        rows *= n
+    return t.reshape(rows, t.array.shape[-1])

@@ -1,0 +1,157 @@
+"""matmul: z = x @ y, of vectors, matrices and batches of matrices."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Node
+from ..cases import Case, T
+from ..op import Op, fn, rung
+from ..tensor import Tensor, wrap
+
+_INTEGERS = "int64 int32 int16 int8 uint8"
+
+
+class Matmul(Op):
+    """The matrix product z[..., m, n] = sum over k of x[..., m, k] y[..., k, n].
+
+    A vector on the left is a row, on the right a column, and its dimension is missing from the result. Dimensions before the
+    last two are batches and broadcast. Both operands have one dtype; integers multiply in that dtype and wrap around.
+    """
+
+    name = "matmul"
+    operators = ("__matmul__", "__rmatmul__")
+    defaults = ("cpu/openblas", "cpu/packed", "cpu/numpy")
+
+    def forward(self, ctx: Node, input: Tensor, other: Tensor) -> Tensor:
+        x, y = input.array, other.array
+        check_operands(self.name, input, other)
+        if ctx.edges is not None:
+            ctx.save(input if ctx.edges[1] else None, other if ctx.edges[0] else None)
+            ctx.dims = (x.ndim, y.ndim)
+            ctx.shapes = (x.shape, y.shape)
+        return wrap(self.multiply(input.device, x, y), input.device)
+
+    def multiply(self, device: Any, x: Any, y: Any) -> Any:
+        """The product of two arrays whose shapes fit."""
+        xp = device.backend.xp
+        kernel = self.kernel(device, x)
+        if x.ndim == 2 and y.ndim == 2:
+            out = xp.empty((x.shape[0], y.shape[1]), x.dtype)
+            kernel(out, x, y)
+            return out
+        row, column = x.ndim == 1, y.ndim == 1
+        if row:
+            x = x[None]
+        if column:
+            y = y[:, None]
+        if y.ndim == 2 and x.ndim > 2 and x.flags.c_contiguous:  # one tall product instead of a batch of short ones
+            out = xp.empty((*x.shape[:-1], y.shape[1]), x.dtype)
+            kernel(out.reshape(-1, y.shape[1]), x.reshape(-1, x.shape[-1]), y)
+        else:
+            batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+            out = xp.empty((*batch, x.shape[-2], y.shape[-1]), x.dtype)
+            kernel(out, x, y)
+        if row:
+            out = out[..., 0, :]
+        return out[..., 0] if column else out
+
+    @staticmethod
+    @rung("cpu/openblas")
+    def _openblas(out: Any, x: Any, y: Any) -> None:
+        np.matmul(_for_blas(x), _for_blas(y), out=out)
+
+    @staticmethod
+    @rung("cpu/numpy", _INTEGERS)
+    def _numpy(out: Any, x: Any, y: Any) -> None:
+        np.matmul(x, y, out=out)
+
+    def backward(self, ctx: Node, g: Tensor) -> tuple:
+        x, y = ctx.saved
+        left, right = ctx.dims
+        if left == 1:
+            g = g.unsqueeze(-1 if right == 1 else -2)
+        if right == 1:
+            g = g.unsqueeze(-1)
+        dx = dy = None
+        if ctx.edges[0]:
+            y = y.unsqueeze(0) if right == 1 else fn.transpose(y, -2, -1)
+            dx = _summed(fn.matmul(g, y), ctx.shapes[0])
+        if ctx.edges[1]:
+            if right <= 2 < left:  # y was shared by the batch: the sum over the batch is one product
+                rows = int(np.prod(x.array.shape[:-1]))
+                x, g = x.reshape(rows, x.array.shape[-1]), g.reshape(rows, g.array.shape[-1])
+            x = x.unsqueeze(-1) if left == 1 else fn.transpose(x, -2, -1)
+            dy = _summed(fn.matmul(x, g), ctx.shapes[1])
+        return dx, dy
+
+    def reference(self, x: Any, y: Any) -> Any:
+        return np.dot(x, y) if x.ndim <= 2 and y.ndim <= 2 else np.matmul(x, y)
+
+    def cases(self) -> Iterable[Case]:
+        for x, y in (
+            ((3, 5), (5, 2)), ((1, 1), (1, 1)), ((7, 13), (13, 11)), ((5,), (5,)), ((5,), (5, 3)), ((3, 5), (5,)), ((2, 3, 5), (5, 2)),
+            ((2, 3, 5), (5,)), ((5,), (2, 5, 3)), ((3, 5), (2, 5, 2)), ((2, 1, 3, 4), (3, 4, 2)), ((4, 2, 3), (4, 3, 2)),
+            ((0, 5), (5, 3)), ((3, 0), (0, 2)), ((3, 5), (5, 0)), ((0, 2, 3), (3, 4)), ((0, 2, 3), (0, 3, 4)), ((0,), (0,)),
+            ((1, 3, 2), (5, 2, 3)), ((33, 70), (70, 49)),
+        ):
+            yield Case(T(*x), T(*y))
+        yield Case(T(3, 4, dtype="int64", low=-9, high=9), T(4, 2, dtype="int64", low=-9, high=9))
+        yield Case(T(2, 3), T(4, 5), error=(RuntimeError, "matmul: dim 1 of (2, 3) is 3 but dim 0 of (4, 5) is 4"))
+        yield Case(T(2, 3), T(4), error=(RuntimeError, "matmul: dim 1 of (2, 3) is 3 but dim 0 of (4,) is 4"))
+        yield Case(T(2, 2, 3), T(5, 3, 2), error=(RuntimeError, "matmul: the batches of (2, 2, 3) and (5, 3, 2) do not broadcast"))
+        yield Case(T(), T(3), error=(RuntimeError, "matmul: input of shape () has no dimension"))
+        yield Case(T(2, 2), T(2, 2, dtype="int64"), error=(RuntimeError, "matmul: input is float32 but other is int64"))
+
+    def cost(self, input: Any, other: Any) -> tuple[float, float]:
+        x, y = input.shape, other.shape
+        m, n = x[-2] if len(x) > 1 else 1, y[-1] if len(y) > 1 else 1
+        batch = int(np.prod(np.broadcast_shapes(x[:-2], y[:-2])))
+        moved = input.nbytes + other.nbytes + batch * m * n * input.dtype.itemsize
+        return 2.0 * batch * m * n * x[-1], float(moved)
+
+
+def check_operands(op: str, input: Tensor, other: Tensor) -> None:
+    """RuntimeError unless `input @ other` can be computed: dtypes, devices, inner dimension, batches."""
+    x, y = input.array, other.array
+    if x.dtype != y.dtype:
+        raise RuntimeError(f"{op}: input is {input.dtype.name} but other is {other.dtype.name}; convert one with .to(...)")
+    if input.device is not other.device:
+        raise RuntimeError(f"{op}: input is on {input.device} but other is on {other.device}; move one with .to(...)")
+    if x.ndim == 0 or y.ndim == 0:
+        name, shape = ("input", x.shape) if x.ndim == 0 else ("other", y.shape)
+        raise RuntimeError(f"{op}: {name} of shape {tuple(shape)} has no dimension to multiply along; use mul for scalars")
+    left, right = x.ndim - 1, max(y.ndim - 2, 0)
+    if x.shape[left] != y.shape[right]:
+        raise RuntimeError(f"{op}: dim {left} of {tuple(x.shape)} is {x.shape[left]} but dim {right} of {tuple(y.shape)} is {y.shape[right]}")
+    if x.ndim > 2 and y.ndim > 2 and x.shape[:-2] != y.shape[:-2]:
+        try:
+            np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        except ValueError:
+            raise RuntimeError(f"{op}: the batches of {tuple(x.shape)} and {tuple(y.shape)} do not broadcast "
+                               "(all dims but the last two)") from None
+
+
+def _for_blas(a: Any) -> Any:
+    """The array itself where BLAS can read it (rows or columns without gaps), else a copy; NumPy alone would multiply it slowly."""
+    rows, columns = a.strides[-2:]
+    m, n = a.shape[-2:]
+    size = a.itemsize
+    if a.flags.c_contiguous or (columns == size and rows >= n * size) or (rows == size and columns >= m * size):
+        return a
+    return np.ascontiguousarray(a)
+
+
+def _summed(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A gradient with its broadcast batches summed and the dimension of a vector removed."""
+    if g.array.shape == shape:
+        return g
+    if len(shape) == 1:
+        matrix = (1, *shape) if g.array.shape[-2:] == (1, *shape) else (*shape, 1)
+        return fn.sum_to_size(g, matrix).reshape(shape)
+    return fn.sum_to_size(g, shape)
+
+
+MATMUL: Any = fn.matmul.op
