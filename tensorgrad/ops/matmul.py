@@ -125,7 +125,8 @@ def check_operands(op: str, input: Tensor, other: Tensor) -> None:
         raise RuntimeError(f"{op}: {name} of shape {tuple(shape)} has no dimension to multiply along; use mul for scalars")
     left, right = x.ndim - 1, max(y.ndim - 2, 0)
     if x.shape[left] != y.shape[right]:
-        raise RuntimeError(f"{op}: dim {left} of {tuple(x.shape)} is {x.shape[left]} but dim {right} of {tuple(y.shape)} is {y.shape[right]}")
+        raise RuntimeError(f"{op}: dim {left} of {tuple(x.shape)} is {x.shape[left]} "
+                           f"but dim {right} of {tuple(y.shape)} is {y.shape[right]}")
     if x.ndim > 2 and y.ndim > 2 and x.shape[:-2] != y.shape[:-2]:
         try:
             np.broadcast_shapes(x.shape[:-2], y.shape[:-2])

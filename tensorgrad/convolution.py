@@ -1,0 +1,176 @@
+"""What the convolutions share: reading their options, checking shapes, and column matrices (im2col) in pieces."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .tensor import Tensor
+from .workspace import get_workspace_limit
+
+Ints = int | Sequence[int]
+
+
+def several(op: str, name: str, value: Ints, count: int, least: int) -> tuple[int, ...]:
+    """An option as `count` ints of at least `least`; one int stands for all."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if len(values) == 1:
+        values *= count
+    if len(values) != count or any(isinstance(v, bool) or not hasattr(v, "__index__") for v in values):
+        raise TypeError(f"{op}: {name} must be an int or {count} ints, got {value!r}")
+    values = tuple(v.__index__() for v in values)
+    if min(values) < least:
+        raise ValueError(f"{op}: {name} must be at least {least}, got {value!r}")
+    return values
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes of one 2-D convolution. Padding: rows above, below, columns left, right."""
+
+    n: int
+    cin: int
+    h: int
+    w: int
+    cout: int
+    kh: int
+    kw: int
+    sh: int
+    sw: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+    dh: int
+    dw: int
+    groups: int
+
+    @property
+    def oh(self) -> int:
+        """Rows of the output."""
+        return (self.h + self.top + self.bottom - self.dh * (self.kh - 1) - 1) // self.sh + 1
+
+    @property
+    def ow(self) -> int:
+        """Columns of the output."""
+        return (self.w + self.left + self.right - self.dw * (self.kw - 1) - 1) // self.sw + 1
+
+    @property
+    def options(self) -> tuple[int, ...]:
+        """What kernels take after the arrays: strides, padding above and left, dilations, groups."""
+        return self.sh, self.sw, self.top, self.left, self.dh, self.dw, self.groups
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(N, C_in, H, W)."""
+        return self.n, self.cin, self.h, self.w
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """(C_out, C_in / groups, kH, kW)."""
+        return self.cout, self.cin // self.groups, self.kh, self.kw
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(N, C_out, H_out, W_out)."""
+        return self.n, self.cout, self.oh, self.ow
+
+    def cost(self, itemsize: int = 4) -> tuple[float, float]:
+        """(FLOPs, least bytes) of the convolution or either of its gradients."""
+        n, cout, oh, ow = self.output_shape
+        per_output = (self.cin // self.groups) * self.kh * self.kw
+        elements = self.n * self.cin * self.h * self.w + cout * per_output + n * cout * oh * ow
+        return 2.0 * n * cout * oh * ow * per_output, float(itemsize * elements)
+
+
+def padding_of(op: str, padding: Any, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]) -> list[tuple[int, int]]:
+    """(before, after) for each spatial dimension, from ints, pairs, 'valid' or 'same'; an odd 'same' pads more after, as in PyTorch."""
+    if isinstance(padding, str):
+        if padding == "valid":
+            return [(0, 0)] * len(kernel)
+        if padding != "same":
+            raise ValueError(f"{op}: padding must be ints, 'same' or 'valid', got {padding!r}")
+        if any(s != 1 for s in stride):
+            raise ValueError(f"{op}: padding='same' needs stride 1, got stride {stride}; give the padding in numbers")
+        totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        return [(t // 2, t - t // 2) for t in totals]
+    if isinstance(padding, (tuple, list)) and len(padding) == len(kernel) and all(isinstance(p, (tuple, list)) for p in padding):
+        pairs = [several(op, "padding", p, 2, 0) for p in padding]
+        return [(before, after) for before, after in pairs]
+    return [(p, p) for p in several(op, "padding", padding, len(kernel), 0)]
+
+
+def check_channels(op: str, x: tuple[int, ...], w: tuple[int, ...], groups: int) -> None:
+    """Refuse channels and groups that do not fit; `x` is (N, C, ...) or (C, ...), as given."""
+    at = 1 if len(x) == len(w) else 0
+    if not hasattr(groups, "__index__") or isinstance(groups, bool) or groups < 1:
+        raise ValueError(f"{op}: groups must be an int of at least 1, got {groups!r}")
+    if w[0] % groups or w[0] == 0:
+        raise RuntimeError(f"{op}: weight has {w[0]} output channels (dim 0 of {tuple(w)}), which {groups} groups do not divide evenly")
+    if x[at] != w[1] * groups:
+        of = f" x {groups} groups" if groups > 1 else ""
+        expects = f"{w[1] * groups} (dim 1 of {tuple(w)}{of})"
+        raise RuntimeError(f"{op}: input has {x[at]} channels (dim {at} of {tuple(x)}) but weight expects {expects}")
+
+
+def check_operands(op: str, spatial: int, input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Refuse wrong numbers of dimensions, mixed dtypes and mixed devices."""
+    x, w = input.array, weight.array
+    if x.ndim not in (spatial + 1, spatial + 2):
+        names = ("C, L", "C, H, W", "C, D, H, W")[spatial - 1]
+        raise RuntimeError(f"{op}: input must be (N, {names}) or ({names}), but its shape is {tuple(x.shape)}")
+    if w.ndim != spatial + 2:
+        raise RuntimeError(f"{op}: weight must have {spatial + 2} dimensions, but its shape is {tuple(w.shape)} (input {tuple(x.shape)})")
+    for name, t in (("weight", weight), ("bias", bias)):
+        if t is None:
+            continue
+        if t.array.dtype != x.dtype:
+            raise RuntimeError(f"{op}: input is {input.dtype.name} but {name} is {t.dtype.name}; convert one with .to(...)")
+        if t.device is not input.device:
+            raise RuntimeError(f"{op}: input is on {input.device} but {name} is on {t.device}; move one with .to(...)")
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(f"{op}: input must be floating, got {input.dtype.name}")
+
+
+def check_bias(op: str, bias: Tensor | None, w: tuple[int, ...], outputs: int) -> None:
+    """Refuse a bias that is not one number per output channel."""
+    if bias is not None and bias.array.shape != (outputs,):
+        raise RuntimeError(f"{op}: bias has shape {tuple(bias.array.shape)} but weight {tuple(w)} expects ({outputs},)")
+
+
+def workspace(xp: Any, elements: int, dtype: Any) -> Any:
+    """Scratch for a kernel: the elements it would like, or as many as the limit allows."""
+    return xp.empty(min(elements, get_workspace_limit() // np.dtype(dtype).itemsize), dtype)
+
+
+# ---------------------------------------------------------------- columns
+
+
+def pieces(g: Geometry, itemsize: int) -> Iterator[tuple[int, int]]:
+    """Ranges of output rows of one image whose column matrix, for all channels, fits the workspace limit."""
+    per_row = g.cin * g.kh * g.kw * g.ow * itemsize
+    rows = max(1, min(g.oh, get_workspace_limit() // max(per_row, 1)))
+    yield from ((r, min(r + rows, g.oh)) for r in range(0, g.oh, rows))
+
+
+def padded(x: Any, g: Geometry) -> Any:
+    """One image (C, H, W) with its border of zeros."""
+    return np.pad(x, ((0, 0), (g.top, g.bottom), (g.left, g.right))) if g.top or g.bottom or g.left or g.right else x
+
+
+def windows(image: Any, g: Geometry, first: int, last: int) -> Iterator[tuple[int, int, Any]]:
+    """(i, j, view): for each kernel offset the pixels of a padded image that output rows first..last meet there: (C, rows, ow)."""
+    for i in range(g.kh):
+        for j in range(g.kw):
+            top, left = first * g.sh + i * g.dh, j * g.dw
+            yield i, j, image[:, top : top + (last - first - 1) * g.sh + 1 : g.sh, left : left + (g.ow - 1) * g.sw + 1 : g.sw]
+
+
+def im2col(image: Any, g: Geometry, first: int, last: int) -> Any:
+    """The column matrices of output rows first..last: (groups, C/groups * kh * kw, rows * ow)."""
+    columns = np.empty((g.cin, g.kh, g.kw, last - first, g.ow), image.dtype)
+    for i, j, view in windows(image, g, first, last):
+        columns[:, i, j] = view
+    return columns.reshape(g.groups, g.cin // g.groups * g.kh * g.kw, (last - first) * g.ow)

@@ -1,0 +1,156 @@
+"""conv2d: two-dimensional convolution (cross-correlation, as everywhere in deep learning)."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Node
+from ..cases import Case, T
+from ..convolution import Geometry, Ints, check_bias, check_channels, check_operands, im2col, padded, padding_of, pieces, several, workspace
+from ..op import Op, fn, rung
+from ..tensor import Tensor, wrap
+
+
+class Conv2d(Op):
+    """y[n, o, p, q] = bias[o] + sum over c, i, j of weight[o, c, i, j] x[n, c, p stride + i dilation - padding, q stride + ...].
+
+    input (N, C_in, H, W) or (C_in, H, W), weight (C_out, C_in / groups, kH, kW), bias (C_out,), all of one floating dtype.
+    `stride`, `padding` and `dilation` are ints or pairs; padding may be 'valid' (none), 'same' (stride 1 only: the output is as
+    large as the input) or ((above, below), (left, right)). The result is (N, C_out, H', W') with
+    H' = (H + 2 padding - dilation (kH - 1) - 1) // stride + 1.
+    Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
+    """
+
+    name = "conv2d"
+    method = False
+    functional = True
+    defaults = ("cpu/implicit", "cpu/im2col")
+
+    def forward(self, ctx: Node, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
+                dilation: Ints = 1, groups: int = 1) -> Tensor:
+        check_operands(self.name, 2, input, weight, bias)
+        x, w = input.array, weight.array
+        check_bias(self.name, bias, w.shape, w.shape[0])
+        check_channels(self.name, x.shape, w.shape, groups)
+        batched = x.ndim == 4
+        if not batched:
+            x = x[None]
+        g = geometry(self.name, x.shape, w.shape, stride, padding, dilation, groups)
+        xp = input.device.backend.xp
+        y = xp.empty(g.output_shape, x.dtype)
+        run = self.kernel(input.device, x)
+        scratch = workspace(xp, packed_size(g.groups, g.cout, w[0].size), x.dtype)
+        run(y, x, w, None if bias is None else bias.array, scratch, *g.options)
+        if ctx.edges is not None:
+            ctx.save(input if ctx.edges[1] else None, weight if ctx.edges[0] else None)
+            ctx.geometry, ctx.batched = g, batched
+        return wrap(y if batched else y[0], input.device)
+
+    @staticmethod
+    @rung("cpu/im2col")
+    def _im2col(y: Any, x: Any, w: Any, bias: Any, scratch: Any, *options: int) -> None:
+        g = of_arrays(x.shape, w.shape, y.shape, options)
+        rows = w.reshape(g.groups, g.cout // g.groups, -1)
+        flat = y.reshape(g.n, g.groups, g.cout // g.groups, g.oh * g.ow)
+        for n in range(g.n):
+            image = padded(x[n], g)
+            for first, last in pieces(g, x.itemsize):
+                np.matmul(rows, im2col(image, g, first, last), out=flat[n, :, :, first * g.ow : last * g.ow])
+        if bias is not None:
+            y += bias[:, None, None]
+
+    def backward(self, ctx: Node, gy: Tensor) -> tuple:
+        x, w = ctx.saved
+        g = ctx.geometry
+        if not ctx.batched:
+            gy = gy.unsqueeze(0)
+        dx = dw = db = None
+        if ctx.edges[0]:
+            dx = fn.conv2d_input_grad(gy, w, g)
+            dx = dx if ctx.batched else dx.squeeze(0)
+        if ctx.edges[1]:
+            dw = fn.conv2d_weight_grad(gy, x if ctx.batched else x.unsqueeze(0), g)
+        if ctx.edges[2]:
+            db = gy.sum((0, 2, 3))
+        return dx, dw, db
+
+    def reference(self, x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+        images = x if x.ndim == 4 else x[None]
+        (sh, sw), (dh, dw) = np.broadcast_to(stride, 2), np.broadcast_to(dilation, 2)
+        kh, kw = w.shape[2:]
+        total = np.array([dh * (kh - 1), dw * (kw - 1)])
+        before = total // 2 if padding == "same" else np.broadcast_to(0 if padding == "valid" else padding, 2)
+        after = total - before if padding == "same" else before
+        big = np.pad(images, ((0, 0), (0, 0), (before[0], after[0]), (before[1], after[1])))
+        oh, ow = (big.shape[2] - total[0] - 1) // sh + 1, (big.shape[3] - total[1] - 1) // sw + 1
+        y = np.zeros((len(images), groups, w.shape[0] // groups, oh, ow))
+        for i in range(kh):
+            for j in range(kw):
+                seen = big[:, :, i * dh :, j * dw :][:, :, : (oh - 1) * sh + 1 : sh, : (ow - 1) * sw + 1 : sw]
+                seen = seen.reshape(len(seen), groups, w.shape[1], oh, ow)
+                y += np.einsum("gok,ngkpq->ngopq", w[:, :, i, j].reshape(groups, -1, w.shape[1]), seen)
+        y = y.reshape(len(images), len(w), oh, ow) + (0 if bias is None else bias[:, None, None])
+        return y if x.ndim == 4 else y[0]
+
+    def cases(self) -> Iterable[Case]:
+        yield from conv_cases()
+        x = T(2, 3, 5, 4)
+        w = T(4, 3, 3, 3)
+        yield Case(x, T(4, 4, 3, 3), error=(RuntimeError, "conv2d: input has 3 channels (dim 1 of (2, 3, 5, 4)) but weight expects 4 "
+                                                          "(dim 1 of (4, 4, 3, 3))"))
+        yield Case(x, w, groups=3, error=(RuntimeError, "conv2d: weight has 4 output channels (dim 0 of (4, 3, 3, 3)), which 3 groups"))
+        yield Case(x, T(4, 3, 7, 3), error=(RuntimeError, "conv2d: the kernel spans 7 rows (dim 2 of weight (4, 3, 7, 3), dilation 1)"))
+        yield Case(x, w, stride=-1, error=(ValueError, "conv2d: stride must be at least 1, got -1"))
+        yield Case(x, w, padding="same", stride=2, error=(ValueError, "conv2d: padding='same' needs stride 1"))
+        yield Case(T(5, 4), w, error=(RuntimeError, "conv2d: input must be (N, C, H, W) or (C, H, W), but its shape is (5, 4)"))
+        yield Case(x, T(4, 3, 3), error=(RuntimeError, "conv2d: weight must have 4 dimensions, but its shape is (4, 3, 3)"))
+        yield Case(x, w, T(3), error=(RuntimeError, "conv2d: bias has shape (3,) but weight (4, 3, 3, 3) expects (4,)"))
+        yield Case(T(2, 3, 5, 4, dtype="int64"), w, error=(RuntimeError, "conv2d: input is int64 but weight is float32"))
+
+    def cost(self, input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+             groups: int = 1) -> tuple[float, float]:
+        shape = input.shape if input.ndim == 4 else (1, *input.shape)
+        return geometry(self.name, shape, weight.shape, stride, padding, dilation, groups).cost(input.dtype.itemsize)
+
+
+def conv_cases() -> Iterable[Case]:
+    """Calls that are right, with every option."""
+    yield from (
+        Case(T(2, 3, 5, 4), T(4, 3, 3, 3), T(4)), Case(T(2, 3, 5, 5), T(4, 3, 3, 3), T(4), stride=2, padding=1),
+        Case(T(1, 2, 7, 6), T(3, 2, 3, 2), dilation=2, padding=(1, 2)), Case(T(2, 4, 5, 3), T(6, 2, 3, 3), T(6), padding=1, groups=2),
+        Case(T(2, 3, 6, 5), T(3, 1, 3, 3), T(3), padding=1, groups=3), Case(T(1, 3, 7, 7), T(6, 1, 3, 3), stride=2, padding=1, groups=3),
+        Case(T(2, 5, 3, 4), T(7, 5, 1, 1), T(7)), Case(T(1, 3, 5, 5), T(2, 3, 1, 1), stride=2), Case(T(1, 2, 4, 9), T(3, 2, 1, 5)),
+        Case(T(1, 2, 3, 3), T(2, 2, 3, 3), T(2)), Case(T(0, 3, 5, 5), T(2, 3, 3, 3), T(2)), Case(T(3, 5, 4), T(2, 3, 3, 3), T(2)),
+        Case(T(1, 2, 5, 4), T(3, 2, 2, 3), padding="same"), Case(T(1, 1, 5, 7), T(3, 1, 3, 2), padding="same", dilation=(1, 2)),
+        Case(T(1, 2, 5, 5), T(2, 2, 2, 2), padding="valid", stride=(3, 2)), Case(T(1, 1, 2, 2), T(1, 1, 1, 1), padding=2, stride=3),
+        Case(T(1, 3, 11, 13), T(5, 3, 7, 7), T(5), stride=2, padding=3),
+    )
+
+
+def packed_size(groups: int, rows: int, columns: int) -> int:
+    """Elements of `groups` matrices of rows / groups rows each, packed for the matrix product in panels of at most 16 rows."""
+    return groups * (rows // groups + 16) * columns
+
+
+def geometry(op: str, x: tuple[int, ...], w: tuple[int, ...], stride: Ints, padding: Any, dilation: Ints, groups: int) -> Geometry:
+    """The checked sizes of a convolution of an input (N, C, H, W)."""
+    sh, sw = several(op, "stride", stride, 2, 1)
+    dh, dw = several(op, "dilation", dilation, 2, 1)
+    (top, bottom), (left, right) = padding_of(op, padding, w[2:], (sh, sw), (dh, dw))
+    g = Geometry(x[0], x[1], x[2], x[3], w[0], w[2], w[3], sh, sw, top, bottom, left, right, dh, dw, groups)
+    for what, dim, d, border in (("rows", 2, dh, top + bottom), ("columns", 3, dw, left + right)):
+        span = d * (w[dim] - 1) + 1 if w[dim] else 0
+        if not 0 < span <= x[dim] + border:
+            raise RuntimeError(f"{op}: the kernel spans {span} {what} (dim {dim} of weight {tuple(w)}, dilation {d}) but the padded "
+                               f"input has {x[dim] + border} (dim {dim} of {tuple(x)}, padding {border} in all)")
+    return g
+
+
+def of_arrays(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], options: tuple[int, ...]) -> Geometry:
+    """The geometry as a kernel sees it: padding below and to the right is what the output needs (the rest is never read)."""
+    sh, sw, top, left, dh, dw, groups = options
+    bottom = max((y[2] - 1) * sh + dh * (w[2] - 1) + 1 - x[2] - top, 0)
+    right = max((y[3] - 1) * sw + dw * (w[3] - 1) + 1 - x[3] - left, 0)
+    return Geometry(x[0], x[1], x[2], x[3], w[0], w[2], w[3], sh, sw, top, bottom, left, right, dh, dw, groups)

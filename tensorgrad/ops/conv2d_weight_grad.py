@@ -1,0 +1,57 @@
+"""conv2d_weight_grad: the gradient of conv2d with respect to its weight."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Node
+from ..convolution import Geometry, im2col, padded, pieces, workspace
+from ..op import Op, fn, rung
+from ..tensor import Tensor, wrap
+from .conv2d import of_arrays
+
+SPLITS = 16  # partial sums over parts of the batch, at most: the same for any number of threads
+
+
+class Conv2dWeightGrad(Op):
+    """dw[o, c, i, j] = sum over n, p, q of grad[n, o, p, q] x[n, c, p stride + i dilation - padding, q stride + ...]."""
+
+    name = "conv2d_weight_grad"
+    function = method = False
+    group = "conv2d"
+    defaults = ("cpu/implicit", "cpu/im2col")
+    tested_in = "tests/test_conv.py"
+
+    def forward(self, ctx: Node, grad: Tensor, input: Tensor, geometry: Geometry) -> Tensor:
+        g, xp = geometry, grad.device.backend.xp
+        dw = xp.empty(g.weight_shape, grad.array.dtype)
+        run = self.kernel(grad.device, grad.array)
+        run(dw, grad.array, input.array, workspace(xp, min(SPLITS * dw.size, max(1 << 20, dw.size)), dw.dtype), *g.options)
+        if ctx.edges is not None:
+            ctx.save(grad if ctx.edges[1] else None, input if ctx.edges[0] else None)
+            ctx.geometry = g
+        return wrap(dw, grad.device)
+
+    @staticmethod
+    @rung("cpu/im2col")
+    def _im2col(dw: Any, gy: Any, x: Any, scratch: Any, *options: int) -> None:
+        g = of_arrays(x.shape, dw.shape, gy.shape, options)
+        total = np.zeros((g.groups, g.cout // g.groups, g.cin // g.groups * g.kh * g.kw), dw.dtype)
+        flat = gy.reshape(g.n, g.groups, g.cout // g.groups, g.oh * g.ow)
+        for n in range(g.n):
+            image = padded(x[n], g)
+            for first, last in pieces(g, x.itemsize):
+                total += np.matmul(flat[n, :, :, first * g.ow : last * g.ow], im2col(image, g, first, last).swapaxes(1, 2))
+        dw[...] = total.reshape(dw.shape)
+
+    def backward(self, ctx: Node, gdw: Tensor) -> tuple:
+        gy, x = ctx.saved
+        g = ctx.geometry
+        dgy = None
+        if ctx.edges[0]:
+            dgy = fn.conv2d(x, gdw, None, (g.sh, g.sw), ((g.top, g.bottom), (g.left, g.right)), (g.dh, g.dw), g.groups)
+        return dgy, (fn.conv2d_input_grad(gy, gdw, g) if ctx.edges[1] else None)
+
+    def cost(self, grad: Any, input: Any, geometry: Geometry) -> tuple[float, float]:
+        return geometry.cost(grad.dtype.itemsize)
