@@ -32,6 +32,8 @@ from .tensor import Size as Size
 from .tensor import Tensor as Tensor
 from .threads import get_num_threads as get_num_threads
 from .threads import set_num_threads as set_num_threads
+from .workspace import get_workspace_limit as get_workspace_limit
+from .workspace import set_workspace_limit as set_workspace_limit
 
 __version__ = "0.1.0"
 
@@ -51,6 +53,3 @@ def __getattr__(name: str) -> Any:
 
     near = difflib.get_close_matches(name, [n for n in globals() if not n.startswith("_")], 1)
     raise AttributeError(f"tensorgrad has no {name!r} yet" + (f"; the nearest is {near[0]!r}" if near else ""))
-from .workspace import get_workspace_limit as get_workspace_limit
-from .workspace import set_workspace_limit as set_workspace_limit
-from . import ops as ops
