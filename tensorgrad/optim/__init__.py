@@ -1,0 +1,8 @@
+"""Optimizers and learning-rate schedules, with PyTorch's names, defaults and state_dict layout."""
+from . import lr_scheduler as lr_scheduler
+from .adagrad import Adagrad as Adagrad
+from .adam import Adam as Adam
+from .adamw import AdamW as AdamW
+from .optimizer import Optimizer as Optimizer
+from .rmsprop import RMSprop as RMSprop
+from .sgd import SGD as SGD

@@ -1,0 +1,164 @@
+"""What every optimizer does: parameter groups, state, and storing both."""
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .. import autograd
+from ..autograd import no_grad
+from ..tensor import Tensor
+
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "not negative": (lambda v: v >= 0, "must not be negative"),
+    "below 1": (lambda v: 0 <= v < 1, "must lie in [0, 1)"),
+}
+
+
+def check_number(optimizer: str, name: str, value: Any, rule: str = "not negative") -> None:
+    """ValueError that names optimizer, hyperparameter and value when the value breaks the rule; NaN breaks each."""
+    accept, words = _RANGES[rule]
+    if isinstance(value, Tensor) or not isinstance(value, (int, float)):
+        raise TypeError(f"{optimizer}: {name} must be a number, got a {type(value).__name__}")
+    if not accept(value):
+        raise ValueError(f"{optimizer}: {name} {words}, got {value}")
+
+
+class Optimizer:
+    """Base of all optimizers.
+
+    `params` are tensors, or dicts {"params": tensors, option: value, ...} that make groups with options of their own; `defaults`
+    fill in the rest. A subclass writes `update(parameter, group, state)`, called for each parameter that has a gradient, and
+    may check a group's options in `check(group)`.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+        if isinstance(params, Tensor):
+            raise TypeError(f"{self._name}: params must be a list of tensors, not one tensor; pass [tensor] or model.parameters()")
+        self.defaults = defaults
+        self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        groups = list(params)
+        if not groups:
+            raise ValueError(f"{self._name}: the list of parameters is empty (a generator such as model.parameters() works once)")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def check(self, group: dict[str, Any]) -> None:
+        """Refuse wrong options of a group by name."""
+
+    def update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        """One step of one parameter, whose gradient is there."""
+        raise NotImplementedError(f"{self._name} has no update()")
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with options of their own, e.g. layers that were frozen before."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"{self._name}: a parameter group must be a dict, got a {type(param_group).__name__}")
+        if "params" not in param_group:
+            raise ValueError(f"{self._name}: a parameter group needs 'params', this one has {sorted(param_group)}")
+        group = dict(param_group)
+        params = group["params"]
+        group["params"] = params = [params] if isinstance(params, Tensor) else list(params)
+        seen = {id(p) for g in self.param_groups for p in g["params"]}
+        for i, p in enumerate(params):
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{self._name}: parameter {i} is a {type(p).__name__}; only tensors can be optimized")
+            if not p.is_leaf:
+                raise ValueError(f"{self._name}: parameter {i} of shape {tuple(p.shape)} is the result of an operation; only leaf tensors "
+                                 "can be optimized (call detach() and requires_grad_())")
+            if id(p) in seen:
+                raise ValueError(f"{self._name}: parameter {i} of shape {tuple(p.shape)} appears more than once; it would be updated twice")
+            seen.add(id(p))
+        for name, value in self.defaults.items():
+            group.setdefault(name, value)
+        self.check(group)
+        self.param_groups.append(group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or fill them with zeros in place."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none or p.grad is None:
+                    p.grad = None
+                else:
+                    p.grad = p.grad.detach()
+                    p.grad.array.fill(0)
+                    autograd.version_cell(p.grad)[0] += 1
+
+    @no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient; returns what `closure`, which computes the loss again, returns."""
+        loss = None
+        if closure is not None:
+            with autograd.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self.update(p, group, self.state[p])
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """{"state": {number: state}, "param_groups": [...]}, with parameters numbered in order; tensors are not copied."""
+        number = {id(p): i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
+        groups = [{**{k: v for k, v in g.items() if k != "params"}, "params": [number[id(p)] for p in g["params"]]}
+                  for g in self.param_groups]
+        return {"state": {number[id(p)]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over copies of a state that `state_dict` gave; ValueError, with nothing changed, when it is of other parameters."""
+        stored = state_dict["param_groups"]
+        ours, theirs = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in stored]
+        if ours != theirs:
+            raise ValueError(f"{self._name}.load_state_dict: the stored groups have {theirs} parameters, this optimizer's {ours}")
+        numbers = [i for g in stored for i in g["params"]]
+        params = dict(zip(numbers, (p for g in self.param_groups for p in g["params"]), strict=True))
+        state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
+        for i, values in state_dict["state"].items():
+            if i not in params:
+                raise ValueError(f"{self._name}.load_state_dict: there is state for parameter {i}, which is in no group")
+            state[params[i]] = {k: self._restored(i, params[i], k, v) for k, v in values.items()}
+        groups = [{**{k: copy.deepcopy(v) for k, v in new.items() if k != "params"}, "params": old["params"]}
+                  for new, old in zip(stored, self.param_groups, strict=True)]
+        for group in groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+            self.check(group)
+        self.state, self.param_groups = state, groups
+
+    def _restored(self, number: int, p: Tensor, name: str, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return copy.deepcopy(value)
+        if name == "step":
+            return value.detach().clone()
+        if tuple(value.shape) != tuple(p.shape):
+            raise ValueError(f"{self._name}.load_state_dict: {name} of parameter {number} has shape {tuple(value.shape)}, but the parameter "
+                             f"has {tuple(p.shape)}")
+        return value.detach().to(device=p.device, dtype=p.dtype, copy=True)
+
+    def __repr__(self) -> str:
+        lines = [f"{self._name} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def zeros_like(p: Tensor, value: float = 0.0) -> Tensor:
+    """Contiguous state of a parameter's shape, dtype and device."""
+    return p.new_full(tuple(p.shape), fill_value=value)
+
+
+def count_step(state: dict[str, Any]) -> float:
+    """Count one more step; kept as a float32 tensor without dimensions, as PyTorch's checkpoints have it."""
+    step = state["step"].array
+    step += 1
+    return float(step)
