@@ -75,7 +75,7 @@ class Optimizer:
                 raise ValueError(f"{self._name}: parameter {i} of shape {tuple(p.shape)} is the result of an operation; only leaf tensors "
                                  "can be optimized (call detach() and requires_grad_())")
             if id(p) in seen:
-                raise ValueError(f"{self._name}: parameter {i} of shape {tuple(p.shape)} appears more than once; it would be updated twice")
+                raise ValueError(f"{self._name}: parameter {i} of shape {tuple(p.shape)} appears more than once: it would be updated twice")
             seen.add(id(p))
         for name, value in self.defaults.items():
             group.setdefault(name, value)
@@ -111,7 +111,7 @@ class Optimizer:
         number = {id(p): i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
         groups = [{**{k: v for k, v in g.items() if k != "params"}, "params": [number[id(p)] for p in g["params"]]}
                   for g in self.param_groups]
-        return {"state": {number[id(p)]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
+        return {"state": {number[id(p)]: dict(s) for p, s in self.state.items() if s}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over copies of a state that `state_dict` gave; ValueError, with nothing changed, when it is of other parameters."""
@@ -140,8 +140,8 @@ class Optimizer:
         if name == "step":
             return value.detach().clone()
         if tuple(value.shape) != tuple(p.shape):
-            raise ValueError(f"{self._name}.load_state_dict: {name} of parameter {number} has shape {tuple(value.shape)}, but the parameter "
-                             f"has {tuple(p.shape)}")
+            raise ValueError(f"{self._name}.load_state_dict: {name} of parameter {number} has shape {tuple(value.shape)}, but the "
+                             f"parameter has {tuple(p.shape)}")
         return value.detach().to(device=p.device, dtype=p.dtype, copy=True)
 
     def __repr__(self) -> str:

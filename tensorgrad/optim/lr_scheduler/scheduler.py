@@ -20,7 +20,7 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
-                raise KeyError(f"{type(self).__name__}: to continue at last_epoch={last_epoch}, group {i} of the optimizer needs 'initial_lr'")
+                raise KeyError(f"{type(self).__name__}: to continue at last_epoch={last_epoch}, group {i} needs 'initial_lr'")
         self.optimizer = optimizer
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
