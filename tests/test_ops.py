@@ -9,6 +9,7 @@ import pytest
 from sampling import CASES, LAYOUTS, OPS, call, case_id, leaf, outputs, realise, relative_error, relayout, rng_for, tensors_in
 
 import tensorgrad as tg
+from tensorgrad import dispatch
 from tensorgrad.autograd import gradcheck, gradgradcheck
 
 GOOD = [c for c in CASES if c[1].error is None]
@@ -57,6 +58,18 @@ def compare(got, want, tolerance):
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_matches_reference(pair, dtype, tolerance):
     compare(*run(*pair, dtype), tolerance)
+
+
+OTHER_RUNGS = [(op, case, kernel.path) for op, case in CHECKED for kernel in dispatch.ordered(op, "cpu")[1:]]
+
+
+@pytest.mark.parametrize(("op", "case", "path"), OTHER_RUNGS, ids=lambda a: a if isinstance(a, str) else getattr(a, "name", repr(a)))
+def test_every_other_rung(op, case, path):
+    kernel = dispatch.kernels_of("cpu")[op.name][path]
+    if not kernel.takes("float32"):
+        pytest.skip(f"{path} is for {', '.join(sorted(kernel.dtypes))} only")
+    with tg.kernels.use(op.name, path):
+        compare(*run(op, case, "float32"), 1e-5)
 
 
 @cases(CHECKED)
