@@ -78,7 +78,8 @@ def test_unknown_choices_name_what_there_is(op, path, message):
 
 
 def test_a_choice_that_cannot_do_the_call_is_an_error_not_a_fallback():
-    with tg.kernels.use("matmul", "cpu/openblas"), pytest.raises(NotImplementedError, match="matmul on cpu: cpu/openblas was asked for by kernels.use"):
+    wanted = r"matmul on cpu: cpu/openblas was asked for by kernels\.use"
+    with tg.kernels.use("matmul", "cpu/openblas"), pytest.raises(NotImplementedError, match=wanted):
         tg.matmul(tg.ones(2, 2, dtype=tg.int64), tg.ones(2, 2, dtype=tg.int64))
 
 
@@ -107,7 +108,7 @@ def test_the_list_holds_every_kernel_with_its_source():
         assert k.source.endswith((".cpp", ".py"))
         assert k.dtypes
         assert k.device == "cpu" or k.family != "cpu"
-    assert [k.path for k in tg.kernels.list("softmax")][0] == "cpu/rows"
+    assert next(k.path for k in tg.kernels.list("softmax")) == "cpu/rows"
 
 
 def test_each_compiled_kernel_belongs_to_an_op():
