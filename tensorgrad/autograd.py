@@ -62,7 +62,7 @@ class Node:
         return self.op.name
 
     def __repr__(self) -> str:
-        return f"<{self.name}Backward>"
+        return f"<{self.name.title().replace('_', '')}Backward>"
 
     def save(self, *tensors: Tensor | None) -> None:
         """Keep tensors for backward. Later in-place changes to them are noticed."""
