@@ -1,6 +1,7 @@
 """accumulate: add values at positions, where the same position may come many times."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,43 +31,52 @@ class Accumulate(Op):
         return wrap(out, input.device)
 
     def add(self, device: Any, out: Any, index: Any, source: Any) -> None:
-        """Add `source` to the rows `index` of `out`, all C-contiguous."""
+        """Add `source` to the rows `index` of `out` (C-contiguous)."""
         xp = device.backend.xp
-        self.kernel(device, out)(out, xp.ascontiguousarray(index), xp.ascontiguousarray(source))
+        if not source.size:
+            return
+        order = xp.argsort(index, kind="stable")
+        in_order = index[order]
+        starts = xp.concatenate([xp.zeros(1, np.int64), xp.flatnonzero(in_order[1:] != in_order[:-1]) + 1, xp.full(1, len(index))])
+        self.kernel(device, out)(out, xp.ascontiguousarray(index), xp.ascontiguousarray(source), order, starts)
 
     def add_rows(self, device: Any, x: Any, dim: int, index: Any, rows: Any) -> None:
         """x[..., index, ...] += rows along `dim`, in place."""
         xp = device.backend.xp
-        if not rows.size:
-            return
         moved = xp.moveaxis(x, dim, 0)
         n = moved.shape[0]
-        flat = moved.reshape(n, -1)
-        buffer = flat if flat.flags.c_contiguous and xp.shares_memory(flat, x) else xp.array(flat, order="C")
-        self.add(device, buffer, index, xp.moveaxis(rows, dim, 0).reshape(len(index), -1))
-        if buffer is not flat or not xp.shares_memory(flat, x):
+        flat = moved.reshape(n, math.prod(moved.shape[1:]))
+        in_place = flat.flags.c_contiguous and xp.may_share_memory(flat, x)
+        buffer = flat if in_place else xp.array(flat, order="C")
+        self.add(device, buffer, index, xp.moveaxis(rows, dim, 0).reshape(len(index), math.prod(moved.shape[1:])))
+        if not in_place:
             moved[...] = buffer.reshape(moved.shape)
 
     def add_at(self, device: Any, x: Any, key: tuple, source: Any) -> None:
-        """x[key] += source in place, for a key of arrays of positions (or full slices before them)."""
+        """x[key] += source in place, for a key of arrays of positions and full slices: the arrays' dims become rows."""
         xp = device.backend.xp
-        arrays = [k for k in key if not isinstance(k, slice)]
-        if x.flags.c_contiguous and not isinstance(key[0], slice) and len(arrays) == len(key) and source.size:
-            lead = x.shape[:len(key)]
-            index = xp.ravel_multi_index(tuple(xp.broadcast_arrays(*arrays)), lead).reshape(-1)
-            self.add(device, x.reshape(int(np.prod(lead)), -1), index, source.reshape(len(index), -1))
-        else:
-            wide = xp.float32 if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x.dtype
-            sums = x.astype(wide, copy=False)
-            xp.add.at(sums, key, source)
-            if sums is not x:
-                x[...] = sums
+        dims = [d for d, k in enumerate(key) if not isinstance(k, slice)]
+        arrays = xp.broadcast_arrays(*[key[d] for d in dims])
+        if not source.size:
+            return
+        moved = xp.moveaxis(x, dims, range(len(dims)))
+        lead, rest = moved.shape[:len(dims)], moved.shape[len(dims):]
+        # Arrays side by side leave their dims where they stood, others put them in front.
+        place = dims[0] if dims[-1] - dims[0] + 1 == len(dims) else 0
+        rows = xp.moveaxis(source, range(place, place + arrays[0].ndim), range(arrays[0].ndim))
+        in_place = moved.flags.c_contiguous
+        buffer = moved if in_place else xp.array(moved, order="C")
+        index = xp.ravel_multi_index(tuple([a.reshape(-1) for a in arrays]), lead)
+        self.add(device, buffer.reshape(math.prod(lead), math.prod(rest)), index, rows.reshape(len(index), math.prod(rest)))
+        if not in_place:
+            moved[...] = buffer
 
     @staticmethod
     @rung("cpu/numpy", "float32 float64 float16 int64 int32 int16 int8 uint8 bool")
-    def rows_numpy(out: Any, index: Any, source: Any) -> None:
-        """One after the other, by NumPy."""
-        np.add.at(out, index, source)
+    def rows_numpy(out: Any, index: Any, source: Any, order: Any, starts: Any) -> None:
+        """Each target's rows as one sum."""
+        sums = np.add.reduceat(source[order], starts[:-1], axis=0, dtype=np.float64 if out.dtype.kind == "f" else out.dtype)
+        out[index[order[starts[:-1]]]] += sums.astype(out.dtype)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         return g, None, fn.index_select(g, 0, ctx.index) if ctx.edges[2] is not None else None

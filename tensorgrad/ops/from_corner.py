@@ -28,7 +28,7 @@ class FromCorner(Op):
         return fn.getitem(g, ctx.corner)
 
     def reference(self, x: Any, size: Any) -> Any:
-        return np.pad(x, [(0, m - n) for n, m in zip(x.shape, size, strict=True)])
+        return np.pad(x, [(0, m - n) for n, m in zip(x.shape, size, strict=True)]) if x.ndim else x
 
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(2, 3), (4, 3)), Case(T(2, 3), (2, 3)), Case(T(0, 3), (2, 5)), Case(T(), ()))

@@ -70,16 +70,15 @@ class GetItemBackward(Op):
     def forward(self, ctx: Node, input: Tensor, shape: tuple[int, ...], index: Index) -> Tensor:
         g, xp = input.array, input.device.backend.xp
         ctx.index = index
-        half = g.dtype.itemsize == 2 and not index.unique
-        out = xp.zeros(shape, np.float32 if half else g.dtype)
+        out = xp.zeros(shape, g.dtype)
         part = out[index.basic]
         if index.advanced is None:
             part[...] = g
         elif index.unique:
             part[index.advanced] = g
         else:
-            xp.add.at(part, index.advanced, g)
-        return wrap(out.astype(g.dtype, copy=False), input.device)
+            fn.accumulate.op.add_at(input.device, part, index.advanced, g)
+        return wrap(out, input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return fn.getitem(g, ctx.index)

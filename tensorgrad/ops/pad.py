@@ -62,6 +62,8 @@ class Pad(Op):
         return np.where(i < 0, -i, np.where(i >= n, 2 * (n - 1) - i, i))
 
     def reference(self, x: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+        if not pad:
+            return x
         widths = [(0, 0)] * (x.ndim - len(pad) // 2) + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
         grown = [(max(a, 0), max(b, 0)) for a, b in widths]
         kind = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "constant": "constant"}[mode]

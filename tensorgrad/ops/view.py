@@ -21,6 +21,7 @@ class View(Op):
     name = "view"
     function = False
     composite = True
+    copies = False
 
     def forward(self, input: Tensor, *shape: Any, size: Any = None, dtype: DType | None = None) -> Tensor:
         if dtype is not None or (shape and shape[0].__class__ is DType):
@@ -41,6 +42,7 @@ class ViewShape(Op):
     name = "view_shape"
     function = method = False
     may_view = True
+    copies = False
 
     def forward(self, ctx: Node, input: Tensor, shape: Sizes) -> Tensor:
         x = input.array
@@ -67,6 +69,7 @@ class ViewDtype(Op):
     name = "view_dtype"
     function = method = differentiable = False
     may_view = True
+    copies = False
 
     def forward(self, ctx: Node, input: Tensor, dtype: DType) -> Tensor:
         x = input.array

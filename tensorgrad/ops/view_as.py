@@ -15,6 +15,7 @@ class ViewAs(Op):
     name = "view_as"
     function = False
     composite = True
+    copies = False
 
     def forward(self, input: Tensor, other: Tensor) -> Tensor:
         return fn.view_shape(input, other.array.shape)
