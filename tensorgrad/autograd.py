@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import heapq
+import importlib
 import itertools
 import sys
 import threading
@@ -27,7 +28,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class _Mode(threading.local):
     enabled = True
-    anomaly = False
+    anomaly: Callable[[Node, list], Any] | None = None  # runs the backward of a node and looks at the result (anomaly.py)
+    saving: Callable[[Node], None] | None = None  # called with each recorded node that saved tensors (utils/checkpoint.py)
 
 
 MODE = _Mode()
@@ -40,6 +42,7 @@ class Node:
 
     edges: tuple[Edge | None, ...] | None = None
     outputs = 1
+    materialize = True  # gradients of outputs that took no part arrive as zeros, not None
     hooks: dict[int, list[Callable]] | None = None
     view = False
     seq = -1
@@ -62,7 +65,7 @@ class Node:
         return self.op.name
 
     def __repr__(self) -> str:
-        return f"<{self.name.title().replace('_', '')}Backward>"
+        return f"<{self.name}Backward>"
 
     def save(self, *tensors: Tensor | None) -> None:
         """Keep tensors for backward. Later in-place changes to them are noticed."""
@@ -92,7 +95,7 @@ class Node:
                     f"operation (now at version {t._cell[0]}, saved at {self._versions[i] if self._versions else 0}); clone it "
                     "before the change or use the out-of-place operation"
                 )
-            if t.__class__ is _OwnOutput:
+            if isinstance(t, _Kept):
                 kept = (*kept[:i], t.tensor(self), *kept[i + 1:])
         return kept
 
@@ -105,7 +108,17 @@ class Node:
         self._saved = None
 
 
-class _OwnOutput:
+class _Kept:
+    """Stands for a saved tensor and gives it back when asked."""
+
+    _cell: list[int] | None = None
+
+    def tensor(self, node: Node) -> Tensor:
+        """The tensor that `node` saved."""
+        raise NotImplementedError
+
+
+class _OwnOutput(_Kept):
     """A node's own output, saved without the way back to the node."""
 
     def __init__(self, out: Tensor, index: int):
@@ -183,6 +196,8 @@ def record(ctx: Node, out: Any) -> None:
             o.edge = (ctx, i)
             o.tracked = True
         i += 1
+    if ctx._saved and MODE.saving is not None:
+        MODE.saving(ctx)
 
 
 def link_view(out: Tensor, base: Tensor, replayer: Callable[[Tensor], Tensor]) -> None:
@@ -216,7 +231,7 @@ def check_inplace(t: Tensor, incoming: bool, name: str) -> None:
     """Refuse to overwrite a leaf that wants a gradient, memory that is read-only, and elements that share memory."""
     array = t.array
     if 0 in array.strides and array.size and any(step == 0 and n > 1 for n, step in zip(array.shape, array.strides, strict=True)):
-        raise RuntimeError(f"{name}: elements of this expanded tensor of shape {tuple(array.shape)} share their memory; clone() it first")
+        raise RuntimeError(f"{name}: several elements of this expanded tensor of shape {tuple(array.shape)} are the same memory; clone() it first")
     if not array.flags.writeable:
         raise RuntimeError(f"{name}: this tensor of shape {tuple(array.shape)} is read-only memory of another library; clone() it first")
     if not MODE.enabled or (t._view is None and not t.tracked):
@@ -347,15 +362,13 @@ def run_backward(
                 for i in range(node.outputs):
                     if (id(node), i) in captured:
                         captured[id(node), i] = grads[i]
-            if node.outputs > 1:
+            if node.outputs > 1 and node.materialize:
                 _fill_missing(node, grads)
-            result = node.op.backward(node, *grads)
+            result = node.op.backward(node, *grads) if anomaly is None else anomaly(node, grads)
             del grads
             result = list(result) if result.__class__ is tuple else [result]
             if len(result) != len(node.edges):
                 raise RuntimeError(f"{node.name}: backward returned {len(result)} gradients for {len(node.edges)} tensor inputs")
-            if anomaly:
-                _check_gradients(node, result)
             if not retain_graph:
                 node.release()
             for edge in reversed(node.edges):
@@ -526,9 +539,15 @@ def is_grad_enabled() -> bool:
     return MODE.enabled
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("gradcheck", "gradgradcheck"):  # imported late: it is built on tensors
-        from . import gradcheck as module
+_LATER = {  # imported when first asked for: they are built on tensors
+    "gradcheck": ("gradcheck", "gradgradcheck"),
+    "function": ("Function", "FunctionCtx", "Variable", "once_differentiable"),
+    "anomaly": ("detect_anomaly", "set_detect_anomaly", "is_anomaly_enabled"),
+}
 
-        return getattr(module, name)
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(f".{module}", __package__), name)
     raise AttributeError(f"tensorgrad.autograd has no {name!r}")

@@ -28,7 +28,7 @@ Operand = Tensor | float
 Sizes = Sequence[int]
 _TENSOR_KINDS = ("Tensor", "Tensor | None", "Operand", "Sequence[Tensor]")
 
-OBSERVERS: list[Callable[[Node, Any], None]] = []  # called with (ctx, output) after each op: anomaly mode, profiler
+OBSERVERS: list[Callable[[Node, Any, tuple], None]] = []  # called with (ctx, output, arguments) after each op: anomaly mode, profiler
 
 
 class Functions:
@@ -64,7 +64,6 @@ class Op:
     reshapes = False  # the in-place twin gives the tensor itself another shape, not other values
     mutates = False  # overwrites its first argument
     may_view = False  # the result may share memory with the first argument: forward sets ctx.view
-    copies = True  # false: refuses memory layouts that would need a copy
     differentiable = True
     composite = False  # written in other ops only: forward takes no ctx, there is no backward
     operators: tuple[str, ...] = ()
@@ -208,7 +207,7 @@ def _entry(op: Op) -> Callable[..., Any]:
             lines += ["    if ctx.view:", "        if out.__class__ is tuple:",
                       f"            for i, o in enumerate(out): link_view(o, {params[0].name}, nth(i, partial({again})))",
                       f"        else: link_view(out, {params[0].name}, partial({again}))"]
-        lines += ["    if OBSERVERS: observe(ctx, out)", "    return out"]
+        lines += [f"    if OBSERVERS: observe(ctx, out, {arguments})", "    return out"]
     exec(compile("\n".join(lines), f"<entry of {op.name}>", "exec"), env)
     entry = env["ENTRY"] = env[op.name]
     entry.__doc__ = inspect.getdoc(type(op)) or ""
@@ -309,10 +308,10 @@ def _keep_old_values(target: Tensor, result: Tensor) -> None:
         node._saved = tuple([old if t is target else t for t in node._saved])
 
 
-def observe(ctx: Node, out: Any) -> None:
+def observe(ctx: Node, out: Any, args: tuple) -> None:
     """Show an op's result to whoever watches."""
     for observer in list(OBSERVERS):
-        observer(ctx, out)
+        observer(ctx, out, args)
 
 
 def explain(op: Op, args: tuple, error: AttributeError) -> Exception:

@@ -1,1 +1,0 @@
-"""PyTorch's paths to helpers: `utils.data`, `utils.checkpoint`."""

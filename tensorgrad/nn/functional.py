@@ -1,0 +1,44 @@
+"""`tensorgrad.nn.functional`: every op that declares itself `functional`, and the few functions that exist only here.
+
+An op with an in-place twin takes `inplace=` here as its last argument, as PyTorch's activations do.
+"""
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .. import dispatch
+from .. import ops as ops
+from ..op import Op
+from ..tensor import Tensor
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
+
+
+def _with_inplace(op: Op) -> Callable[..., Tensor]:
+    """The op's function with one more argument, `inplace`, at the end."""
+    out_of_place, in_place = op.call, getattr(Tensor, op.name + "_")
+    last = len(inspect.signature(out_of_place).parameters)  # where inplace stands when given by position
+
+    @functools.wraps(out_of_place)
+    def function(*args: Any, inplace: bool = False, **kwargs: Any) -> Tensor:
+        if len(args) == last + 1:
+            *args, inplace = args  # type: ignore[assignment]
+        return (in_place if inplace else out_of_place)(*args, **kwargs)
+
+    return function
+
+
+def _offer() -> None:
+    for op in list(dispatch._ops.values()):
+        if op.functional:
+            own = op.inplace and "inplace" not in inspect.signature(op.call).parameters
+            for name in (op.name, *op.aliases):
+                globals().setdefault(name, _with_inplace(op) if own else op.call)
+
+
+_offer()

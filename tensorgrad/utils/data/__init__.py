@@ -1,2 +1,0 @@
-"""PyTorch's path to `tensorgrad.data`."""
-from ...data import *  # noqa: F403

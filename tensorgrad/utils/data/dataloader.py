@@ -1,2 +1,0 @@
-"""PyTorch's path to `tensorgrad.data.dataloader`."""
-from ...data.dataloader import *  # noqa: F403
