@@ -65,7 +65,7 @@ class Node:
         return self.op.name
 
     def __repr__(self) -> str:
-        return f"<{self.name}Backward>"
+        return f"<{self.name.title().replace('_', '')}Backward>"
 
     def save(self, *tensors: Tensor | None) -> None:
         """Keep tensors for backward. Later in-place changes to them are noticed."""
@@ -231,7 +231,7 @@ def check_inplace(t: Tensor, incoming: bool, name: str) -> None:
     """Refuse to overwrite a leaf that wants a gradient, memory that is read-only, and elements that share memory."""
     array = t.array
     if 0 in array.strides and array.size and any(step == 0 and n > 1 for n, step in zip(array.shape, array.strides, strict=True)):
-        raise RuntimeError(f"{name}: several elements of this expanded tensor of shape {tuple(array.shape)} are the same memory; clone() it first")
+        raise RuntimeError(f"{name}: elements of this expanded tensor of shape {tuple(array.shape)} share their memory; clone() it first")
     if not array.flags.writeable:
         raise RuntimeError(f"{name}: this tensor of shape {tuple(array.shape)} is read-only memory of another library; clone() it first")
     if not MODE.enabled or (t._view is None and not t.tracked):

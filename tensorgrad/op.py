@@ -64,6 +64,7 @@ class Op:
     reshapes = False  # the in-place twin gives the tensor itself another shape, not other values
     mutates = False  # overwrites its first argument
     may_view = False  # the result may share memory with the first argument: forward sets ctx.view
+    copies = True  # false: refuses memory layouts that would need a copy
     differentiable = True
     composite = False  # written in other ops only: forward takes no ctx, there is no backward
     operators: tuple[str, ...] = ()

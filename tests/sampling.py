@@ -11,7 +11,7 @@ import tensorgrad as tg
 from tensorgrad import dispatch
 from tensorgrad.cases import Case, T
 
-OPS = {name: op for name, op in sorted(dispatch._ops.items())}
+OPS = dict(sorted(dispatch._ops.items()))
 CASES = [(op, case) for op in OPS.values() for case in op.cases()]
 
 

@@ -9,6 +9,7 @@ import pytest
 from sampling import CASES, LAYOUTS, OPS, call, case_id, leaf, outputs, realise, relative_error, relayout, rng_for, tensors_in
 
 import tensorgrad as tg
+from tensorgrad import dispatch
 from tensorgrad.autograd import gradcheck, gradgradcheck
 
 GOOD = [c for c in CASES if c[1].error is None]
@@ -59,6 +60,18 @@ def test_matches_reference(pair, dtype, tolerance):
     compare(*run(*pair, dtype), tolerance)
 
 
+OTHER_RUNGS = [(op, case, kernel.path) for op, case in CHECKED for kernel in dispatch.ordered(op, "cpu")[1:]]
+
+
+@pytest.mark.parametrize(("op", "case", "path"), OTHER_RUNGS, ids=lambda a: a if isinstance(a, str) else getattr(a, "name", repr(a)))
+def test_every_other_rung(op, case, path):
+    kernel = dispatch.kernels_of("cpu")[op.name][path]
+    if not kernel.takes("float32"):
+        pytest.skip(f"{path} is for {', '.join(sorted(kernel.dtypes))} only")
+    with tg.kernels.use(op.name, path):
+        compare(*run(op, case, "float32"), 1e-5)
+
+
 @cases(CHECKED)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 4e-3), ("bfloat16", 3e-2)])
 def test_half_precision(pair, dtype, tolerance):
@@ -74,6 +87,8 @@ def test_memory_layouts(pair, layout):
     op, case = pair
     if op.mutates and layout == "broadcast":
         pytest.skip("several elements of a broadcast tensor share memory and cannot be overwritten one by one")
+    if not op.copies:
+        pytest.skip("a view that copies nothing cannot be had of every layout")
     compare(*run(op, case, "float32", layout), 1e-5)
 
 

@@ -1,0 +1,1 @@
+"""PyTorch's paths to helpers: `utils.data`, `utils.checkpoint`."""

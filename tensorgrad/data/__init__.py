@@ -1,0 +1,14 @@
+"""Data: data sets, samplers and the loader, with PyTorch's names; ready-made sets of images are in `data.sets`."""
+from .dataloader import DataLoader as DataLoader
+from .dataloader import default_collate as default_collate
+from .dataset import ConcatDataset as ConcatDataset
+from .dataset import Dataset as Dataset
+from .dataset import Subset as Subset
+from .dataset import TensorDataset as TensorDataset
+from .dataset import random_split as random_split
+from .sampler import BatchSampler as BatchSampler
+from .sampler import RandomSampler as RandomSampler
+from .sampler import Sampler as Sampler
+from .sampler import SequentialSampler as SequentialSampler
+from .sampler import SubsetRandomSampler as SubsetRandomSampler
+from .sampler import WeightedRandomSampler as WeightedRandomSampler

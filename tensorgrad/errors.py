@@ -1,0 +1,9 @@
+"""Errors that are the caller's to mend."""
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """Something given is wrong: a file, a folder, an option. The message says what was found, what was expected and how to go on.
+
+    The command line prints it as one line, without a traceback.
+    """

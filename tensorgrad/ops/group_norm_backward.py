@@ -1,0 +1,51 @@
+"""group_norm_backward: the gradients of group_norm, group by group."""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..autograd import Node
+from ..normalization import flat, gradient_formula
+from ..op import Op, fn
+from ..second_order import gradients_of
+from ..tensor import Tensor, wrap
+
+
+class GroupNormBackward(Op):
+    """Those of (dx, dweight, dbias) that `kinds`, a dtype or None for each, asks for.
+
+    With xhat = (x - mean) rstd and gw = g weight: dweight and dbias are the sums of g xhat and of g over all dims but C, and
+    dx = rstd (gw - mean(gw) - xhat mean(gw xhat)) with means over the group.
+    """
+
+    name = "group_norm_backward"
+    function = method = False
+    defaults = ("cpu/groups",)
+    tested_in = "tests/test_ops.py: the gradients of group_norm"
+
+    def forward(self, ctx: Node, g: Tensor, input: Tensor, weight: Tensor | None, mean: Any, rstd: Any, eps: float,
+                kinds: Sequence[Any]) -> tuple:
+        x, xp = input.array, input.device.backend.xp
+        lines = (x.shape[0], x.shape[1], math.prod(x.shape[2:]))
+        outs = [None if kind is None else xp.zeros(size, kind) if x.size == 0 else xp.empty(size, kind)
+                for size, kind in zip((x.shape, lines[1], lines[1]), kinds, strict=True)]
+        shaped = [None if outs[0] is None else outs[0].reshape(lines), *outs[1:]]
+        if x.size:
+            self.kernel(input.device, x)(*shaped, xp.empty((2, *lines[:2])), xp.ascontiguousarray(g.array).reshape(lines),
+                                         xp.ascontiguousarray(x).reshape(lines), flat(weight, xp), mean, rstd)
+        ctx.groups, ctx.eps, ctx.kinds = mean.shape[1], eps, kinds
+        ctx.save(g, input, weight)
+        return tuple([wrap(o, input.device) for o in outs if o is not None])
+
+    def backward(self, ctx: Node, *gradients: Tensor) -> tuple:
+        def formula(g: Tensor, x: Tensor, weight: Tensor | None) -> list[Tensor]:
+            n, c = x.shape[:2]
+            grouped, line = (n, ctx.groups, c // ctx.groups, -1), (1, c, *[1] * (x.ndim - 2))
+            w = None if weight is None else fn.reshape(weight, (1, *grouped[1:3], 1))
+            dx, g_xhat = gradient_formula(fn.reshape(g, grouped), fn.reshape(x, grouped), w, (2, 3), ctx.eps)
+            per_channel = [fn.reshape(fn.sum_to_size(fn.reshape(t, x.shape), line), c) for t in (g_xhat, g)]
+            made = fn.reshape(dx, x.shape), *per_channel
+            return [m for m, kind in zip(made, ctx.kinds, strict=True) if kind is not None]
+
+        return gradients_of(formula, ctx.saved, gradients, ctx.needs)

@@ -1,0 +1,52 @@
+"""scatter_add: add along one dimension at an index of the source's shape."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Node
+from ..cases import Case, T
+from ..indexing import along_dim, scatter_source
+from ..op import fn
+from ..overwrite import Overwriting
+from ..tensor import Tensor, wrap
+
+
+class ScatterAdd(Overwriting):
+    """input, with src[i][j] added to out[index[i][j]][j] for dim 0, and so on for the others; shapes as for `scatter`.
+
+    Gradients flow to a `src` larger than `index` too; PyTorch has none for those."""
+
+    name = "scatter_add"
+
+    def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+        key, ctx.dim, _ = along_dim(self.name, input.array, dim, index)
+        values, ctx.shape = scatter_source(self.name, input, index, src), src.array.shape
+        ctx.save(index)
+        x = self.target(input)
+        fn.accumulate.op.add_at(input.device, x if x.ndim else x.reshape(1), key, values if values.ndim else values.reshape(1))
+        return wrap(x, input.device)
+
+    def backward(self, ctx: Node, g: Tensor) -> tuple:
+        if ctx.edges[2] is None:
+            return g, None, None
+        (index,) = ctx.saved
+        return g, None, fn.from_corner(fn.gather(g, ctx.dim, index), ctx.shape)
+
+    def reference(self, x: Any, dim: int, index: Any, src: Any) -> Any:
+        y = x.copy()
+        for place in np.ndindex(*index.shape):
+            target = list(place)
+            if target:
+                target[dim] = index[place]
+            y[tuple(target)] += src[place]
+        return y
+
+    def cases(self) -> Iterable[Case]:
+        i = T(2, 3, dtype="int64", low=0, high=3)
+        yield from (Case(T(3, 5), 0, i, T(2, 3)), Case(T(2, 3), 1, i, T(4, 3), torch=False), Case(T(3, 5), 0, T(0, 5, dtype="int64"), T(2, 5), torch=False))
+        yield from (Case(T(4), -1, T(7, dtype="int64", low=0, high=4), T(7)), Case(T(2, 3, 4), 1, T(1, 5, 4, dtype="int64", low=0, high=3), T(2, 5, 4), torch=False))
+        yield Case(T(3, 5), 0, T(values=[[3]], dtype="int64"), T(1, 1), error=(IndexError, "index 3 is out of range for dim 0 of size 3"))
+        yield Case(T(3, 5), 0, i, T(1, 3), error=(RuntimeError, "index has size 2 in dim 0 of (2, 3) but src has 1 in (1, 3)"))

@@ -1,0 +1,25 @@
+"""Second derivatives of fused kernels: the gradient's formula written in ops, differentiated by autograd."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .autograd import MODE, enable_grad, grad
+from .tensor import Tensor
+
+
+def gradients_of(formula: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor | None], grads: Sequence[Tensor],
+                 needs: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    """The gradients of `formula(*tensors)`, weighted by `grads`, with respect to the tensors that `needs` asks for.
+
+    A backward kernel is one fast function; its own derivative is rare, and clear in ops. Where that derivative is to be
+    differentiated again (create_graph), the tensors keep their history; otherwise it stops at copies of them.
+    """
+    again = MODE.enabled
+    with enable_grad():
+        inputs = [t if t is None or again else t.detach().requires_grad_(bool(n)) for t, n in zip(tensors, needs, strict=True)]
+        pairs = [(o, g) for o, g in zip(formula(*inputs), grads, strict=True) if o.requires_grad]
+    wanted = [t for t, n in zip(inputs, needs, strict=True) if n and t is not None]
+    if not pairs:
+        return (None,) * len(inputs)
+    found = iter(grad([o for o, _ in pairs], wanted, [g for _, g in pairs], create_graph=again, allow_unused=True))
+    return tuple([next(found) if n and t is not None else None for t, n in zip(inputs, needs, strict=True)])

@@ -1,0 +1,2 @@
+"""PyTorch's path to `tensorgrad.data`."""
+from ...data import *  # noqa: F403

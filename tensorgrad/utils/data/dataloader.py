@@ -1,0 +1,2 @@
+"""PyTorch's path to `tensorgrad.data.dataloader`."""
+from ...data.dataloader import *  # noqa: F403

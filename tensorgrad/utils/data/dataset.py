@@ -1,0 +1,2 @@
+"""PyTorch's path to `tensorgrad.data.dataset`."""
+from ...data.dataset import *  # noqa: F403

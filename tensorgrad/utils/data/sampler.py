@@ -1,0 +1,2 @@
+"""PyTorch's path to `tensorgrad.data.sampler`."""
+from ...data.sampler import *  # noqa: F403
