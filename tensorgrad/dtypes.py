@@ -105,6 +105,11 @@ def number_category(value: Any) -> int:
     return INTEGER if isinstance(value, (int, np.integer)) else FLOATING
 
 
+def number_dtype(*values: Any) -> dtype:
+    """The dtype of a tensor made from Python numbers: bool, int64 or the default floating one."""
+    return (bool_, int64, _default)[max(number_category(v) for v in values)]
+
+
 def result_type(*operands: Any) -> dtype:
     """The dtype of an element-wise operation on tensors (with dimensions or without) and Python numbers."""
     ranks: list[dtype | None] = [None, None, None]  # with dimensions, zero-dimensional, numbers
@@ -113,7 +118,7 @@ def result_type(*operands: Any) -> dtype:
         if array is not None:
             rank, d = (0 if array.ndim else 1), BY_NUMPY[array.dtype]
         else:
-            rank, d = 2, (bool_, int64, _default)[number_category(v)]
+            rank, d = 2, number_dtype(v)
         seen = ranks[rank]
         ranks[rank] = d if seen is None else promote_types(seen, d)
     result: dtype | None = None
