@@ -45,9 +45,9 @@ def _from_python(data: Any, dtype: DType | None) -> np.ndarray:
         raise ValueError(f"tensor: the nested sequences have unequal lengths: {e}") from None
     if array.dtype not in dtypes.BY_NUMPY:
         raise TypeError(f"tensor: cannot make a tensor of {type(data).__name__} with elements of type {array.dtype}")
-    if not isinstance(data, (np.ndarray, np.generic)):
-        if array.size == 0 or (array.dtype == np.float64 and dtype is None):
-            array = array.astype(dtypes.get_default_dtype().np)
+    python = not isinstance(data, (np.ndarray, np.generic))
+    if python and (array.size == 0 or (array.dtype == np.float64 and dtype is None)):
+        array = array.astype(dtypes.get_default_dtype().np)
     return array
 
 
@@ -243,5 +243,5 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     shape = [a.numel() for a in axes]
     grids = [a.reshape([-1 if d == i else 1 for d in range(len(axes))]).expand(shape) for i, a in enumerate(axes)]
     if swap:
-        grids[0], grids[1] = grids[1].transpose(0, 1), grids[0].transpose(0, 1)
+        grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
