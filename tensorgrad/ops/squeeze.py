@@ -16,6 +16,7 @@ class Squeeze(Op):
 
     name = "squeeze"
     may_view = True
+    reshapes = True
 
     def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
         x = input.array

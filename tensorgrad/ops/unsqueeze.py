@@ -17,7 +17,7 @@ class Unsqueeze(Op):
 
     name = "unsqueeze"
     may_view = True
-    inplace = False
+    reshapes = True
 
     def forward(self, ctx: Node, input: Tensor, dim: int) -> Tensor:
         d = check_dim("unsqueeze", dim, input.array.ndim + 1)
