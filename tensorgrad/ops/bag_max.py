@@ -1,0 +1,49 @@
+"""bag_max: the largest entries of bags of table rows."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Node
+from ..cases import Case, T
+from ..op import Op, fn
+from ..tensor import Tensor, wrap
+from .add_rows import ENTRIES
+
+
+class BagMax(Op):
+    """y[b, i] = max over the entries p with target[p] = b of input[source[p], i]; zeros where a bag is empty.
+
+    source and target are int64 arrays of equal length, y has `rows` rows. The gradient goes to the first largest entry.
+    """
+
+    name = "bag_max"
+    function = method = False
+    defaults = ("cpu/sorted",)
+
+    def forward(self, ctx: Node, input: Tensor, source: Any, target: Any, rows: int) -> Tensor:
+        x, xp = input.array, input.device.backend.xp
+        y, at = xp.empty((rows, x.shape[1]), x.dtype), xp.empty((rows, x.shape[1]), np.int64)
+        workspace = xp.empty(rows + 1, np.int64), xp.empty(len(target), np.int64)
+        self.kernel(input.device, x)(y, at, *workspace, xp.ascontiguousarray(x), source, target)
+        ctx.at, ctx.size = at, x.shape
+        return wrap(y, input.device)
+
+    def backward(self, ctx: Node, g: Tensor) -> Tensor:
+        filled = ctx.at >= 0
+        if not filled.all():
+            g = g * wrap(filled.astype(g.array.dtype), g.device)
+        flat = np.maximum(ctx.at, 0) * ctx.size[1] + np.arange(ctx.size[1])
+        return fn.pool_scatter(g, wrap(flat, g.device), ctx.size)
+
+    def reference(self, x: Any, source: Any, target: Any, rows: int) -> Any:
+        y = np.zeros((rows, x.shape[1]))
+        for b in range(rows):
+            if (target == b).any():
+                y[b] = x[source[target == b]].max(0)
+        return y
+
+    def cases(self) -> Iterable[Case]:
+        yield from (Case(T(5, 3, distinct=True), rows=4, **ENTRIES), Case(T(5, 17, distinct=True), rows=5, **ENTRIES))
