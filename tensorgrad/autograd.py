@@ -40,7 +40,7 @@ _FLOATS = frozenset(d.np for d in dtypes.FLOATS)
 class Node:
     """One recorded operation. In an op's `forward` and `backward` it is `ctx`: save tensors and plain attributes on it."""
 
-    edges: tuple[Edge | None, ...] | None = None
+    edges: Any = None  # tuple of Edge or None, one for each tensor input; None: nothing is recorded
     outputs = 1
     materialize = True  # gradients of outputs that took no part arrive as zeros, not None
     hooks: dict[int, list[Callable]] | None = None
@@ -50,6 +50,11 @@ class Node:
     _saved: tuple | None = ()
     _versions: list[int] | None = None  # of the saved tensors; None: all 0
     _meta: tuple | None = None
+
+    if TYPE_CHECKING:  # ops set attributes of their own
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __init__(self, op: Any):
         self.op = op
@@ -67,7 +72,7 @@ class Node:
     def __repr__(self) -> str:
         return f"<{self.name.title().replace('_', '')}Backward>"
 
-    def save(self, *tensors: Tensor | None) -> None:
+    def save(self, *tensors: Any) -> None:
         """Keep tensors for backward. Later in-place changes to them are noticed."""
         if self.edges is None:
             return

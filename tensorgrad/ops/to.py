@@ -12,7 +12,8 @@ from ..tensor import Tensor
 class To(Op):
     """This tensor with another dtype and/or on another device; itself when nothing changes and `copy` is false.
 
-    `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`; names work for both.
+    `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`; names work for both. `non_blocking` lets a copy run on beside the
+    caller where a device can do that; between devices of the host there is nothing to run on.
     """
 
     name = "to"
@@ -26,9 +27,7 @@ class To(Op):
                 dtype, device = a.dtype, a.device
             elif isinstance(a, Device) or (isinstance(a, str) and a not in dtypes.BY_NAME):
                 device = a
-            elif isinstance(a, bool):
-                non_blocking = a
-            elif a is not None:
+            elif a is not None and not isinstance(a, bool):  # a bool is non_blocking
                 dtype = dtypes.as_dtype(a)
         out = input
         if device is not None and Device(device) is not input.device:
