@@ -36,7 +36,7 @@ class T:
         if self.values is not None:
             return np.array(self.values, dtype=float_type if self.dtype == "float" else self.dtype)
         if self.dtype == "bool":
-            return rng.random(self.shape) < 0.5
+            return np.asarray(rng.random(self.shape) < 0.5)
         if self.dtype != "float":
             return rng.integers(int(self.low), int(self.high), self.shape).astype(self.dtype)
         if self.distinct:

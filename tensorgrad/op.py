@@ -26,6 +26,7 @@ from .tensor import Tensor, wrap
 
 Operand = Tensor | float
 Sizes = Sequence[int]
+_COMPARABLE = (Tensor, int, float, np.generic, np.ndarray, list)
 _TENSOR_KINDS = ("Tensor", "Tensor | None", "Operand", "Sequence[Tensor]")
 
 OBSERVERS: list[Callable[[Node, Any, tuple], None]] = []  # called with (ctx, output, arguments) after each op: anomaly mode, profiler
@@ -150,7 +151,9 @@ def register(op: Op) -> None:
     for dunder in op.operators:
         if dunder.startswith("__r"):
             setattr(Tensor, dunder, lambda self, other: entry(other, self))
-        elif dunder.startswith("__i"):
+        elif dunder in ("__eq__", "__ne__"):  # anything may be compared; what is neither tensor nor number is never equal
+            setattr(Tensor, dunder, lambda self, other: entry(self, other) if isinstance(other, _COMPARABLE) else NotImplemented)
+        elif dunder.startswith("__i") and dunder != "__invert__":
             setattr(Tensor, dunder, _inplace(op, op.name + "_"))
         else:
             setattr(Tensor, dunder, entry)

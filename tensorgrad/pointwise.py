@@ -1,7 +1,8 @@
 """Element-wise operations: an op gives its formula on arrays and `backward`; the rest is here.
 
-The formula is `ufunc`, the name of an array-module function, or a method `compute(xp, ...)`; it is the op's kernel `cpu/numpy`. Compiled rungs of the same name (they write into an array they are given) take part in
-dispatch like any other kernel. Half-precision arrays are computed as NumPy and ml_dtypes do it: in float32, rounded once per op.
+The formula is `ufunc`, the name of an array-module function, or a method `compute(xp, ...)`; it is the op's kernel `cpu/numpy`.
+Compiled rungs (they write into an array they are given, and read any strides) take part in dispatch like any other kernel.
+Half precision is computed in float32 and rounded once per op.
 """
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes
+from . import dispatch, dtypes
 from .autograd import Node
-from .cases import Case, binary_shapes, unary_shapes
+from .cases import Case, T, binary_shapes, unary_shapes
 from .dispatch import Kernel
 from .op import Op, Operand, fn, is_number
 from .tensor import Tensor, wrap
@@ -41,24 +42,38 @@ class Pointwise(Op):
         yield from super().python_kernels(device)
 
     def kernel(self, device: Any, array: Any) -> Callable[..., Any]:
-        """A callable that takes the input arrays and returns the result array."""
-        key = (device, array.dtype)
-        picked = self.picked.get(key)
+        """A callable that takes the input arrays, then numbers, and returns the result array."""
+        picked = self.picked.get((device, array.dtype))
         if picked is None:
-            from . import dispatch
-
-            name = dtypes.BY_NUMPY[array.dtype].name
-            kernel = dispatch.choose(self, device, name)
-            run = kernel.for_dtype(name)
-            picked = self.picked[key] = run if not kernel.writes else functools.partial(_into_new, device.backend.xp, run)
+            d = dtypes.BY_NUMPY[array.dtype]
+            kernel = dispatch.choose(self, device, d.name)
+            if kernel.writes:
+                picked = functools.partial(_into_new, device.backend.xp, kernel.for_dtype(d.name), d.np)
+            elif d.is_floating_point and device.type != "cuda":
+                picked = functools.partial(_quietly, kernel.call, d.np if d.name in dispatch.HALF else None)
+            else:
+                picked = kernel.call
+            self.picked[device, array.dtype] = picked
         return picked
 
 
-def _into_new(xp: Any, run: Callable[..., Any], *arrays: Any, **kwargs: Any) -> Any:
+def _quietly(run: Callable[..., Any], half: np.dtype | None, *args: Any) -> Any:
+    """Run a NumPy formula without its warnings: infinity and NaN are answers. Half precision goes by way of float32."""
+    with np.errstate(all="ignore"):
+        if half is None:
+            return run(*args)
+        y = run(*[a.astype(np.float32) if isinstance(a, np.ndarray) and a.dtype == half else a for a in args])
+        return y.astype(half) if y.dtype == np.float32 else y
+
+
+def _into_new(xp: Any, run: Callable[..., Any], kind: np.dtype, x: Any, *rest: Any) -> Any:
     """Run a kernel that writes, on a new array of the broadcast shape."""
-    shape = arrays[0].shape if len(arrays) == 1 else np.broadcast_shapes(*[a.shape for a in arrays])
-    out = xp.empty(shape, arrays[0].dtype)
-    run(out, *[a if a.shape == shape else xp.broadcast_to(a, shape) for a in arrays], **kwargs)
+    shape = x.shape
+    for a in rest:
+        if a.__class__ is np.ndarray and a.shape != shape:
+            shape = np.broadcast_shapes(shape, a.shape)
+    out = xp.empty(shape, kind)
+    run(out, x, *rest)
     return out
 
 
@@ -80,8 +95,18 @@ class Unary(Pointwise):
             ctx.save(input if self.saves == "input" else out)
         return out
 
+    def apply(self, ctx: Node, input: Tensor, *numbers: float) -> Tensor:
+        """`forward` for ops whose kernel takes numbers too."""
+        x = input.array
+        if self.float_only and x.dtype not in _FLOAT_KINDS:
+            x = x.astype(dtypes.get_default_dtype().np)
+        out = wrap(self.kernel(input.device, x)(x, *numbers), input.device)
+        if self.saves:
+            ctx.save(input if self.saves == "input" else out)
+        return out
+
     def cases(self) -> Iterable[Case]:
-        return unary_shapes(**self.domain)
+        return unary_shapes(**self.domain) + special_cases()
 
 
 class Binary(Pointwise):
@@ -89,14 +114,16 @@ class Binary(Pointwise):
 
     inplace = True
     domain: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
-    result: Any = None  # dtype of the result when it is not that of the operands
+    torch_number_first = True  # whether PyTorch's function takes a number as its first argument
     floats = False  # integers are made floats first (division)
 
     def forward(self, ctx: Node, input: Operand, other: Operand) -> Tensor:
         x, y, device = operands(self, input, other)
-        if self.floats and x.dtype not in _FLOAT_KINDS:
+        like = x if isinstance(input, Tensor) else y  # the other one may be a number, which half precision meets in float32
+        if self.floats and like.dtype not in _FLOAT_KINDS:
             x, y = x.astype(dtypes.get_default_dtype().np), y.astype(dtypes.get_default_dtype().np)
-        out = wrap((self.picked.get((device, x.dtype)) or self.kernel(device, x))(x, y), device)
+            like = x
+        out = wrap((self.picked.get((device, like.dtype)) or self.kernel(device, like))(x, y), device)
         if ctx.edges is not None:
             self.keep(ctx, input, other, out)
         return out
@@ -117,12 +144,48 @@ class Binary(Pointwise):
     def cases(self) -> Iterable[Case]:
         yield from binary_shapes(*self.domain)
         yield Case(self._sample(0), 1.5)
-        yield Case(1.5, self._sample(1))
+        yield Case(1.5, self._sample(1), torch=self.torch_number_first)
 
     def _sample(self, i: int) -> Any:
-        from .cases import T
-
         return T(3, 2, **self.domain[i])
+
+
+class Comparison(Binary):
+    """z = (x ? y) as bools: nothing to differentiate."""
+
+    torch_number_first = False
+    differentiable = False
+
+
+class Integers(Comparison):
+    """z = f(x, y) for integers and, where `bools`, bools: floating operands are refused."""
+
+    bools = True
+
+    def forward(self, ctx: Node, input: Operand, other: Operand) -> Tensor:
+        kind = dtypes.result_type(input, other)
+        if kind.is_floating_point or (kind is dtypes.bool_ and not self.bools):
+            raise RuntimeError(f"{self.name}: expected integers{' or bools' if self.bools else ''}, got {kind.name}")
+        return super().forward(ctx, input, other)
+
+    def cases(self) -> Iterable[Case]:
+        yield from binary_shapes({"dtype": "int64", "low": -9, "high": 9}, {"dtype": "int64", "low": 0, "high": 9})
+        yield Case(T(4, dtype="uint8", low=0, high=255), 3)
+        if self.bools:
+            yield Case(T(2, 3, dtype="bool"), T(3, dtype="bool"))
+        yield Case(T(3), T(3), error=(RuntimeError, f"{self.name}: expected integers"))
+
+
+def refuse_zero(xp: Any, op: str, divisor: Any) -> None:
+    """RuntimeError when an integer divisor is zero somewhere."""
+    if not xp.all(divisor):
+        raise RuntimeError(f"{op}: division of an integer by zero; convert to a floating dtype for infinities")
+
+
+def special_cases(*more: float) -> list[Case]:
+    """One call with the values where formulas go wrong: zeros of both signs, infinities, NaN, large and small ones."""
+    values = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 60.0, -60.0, 1e-4, -1e-4]
+    return [Case(T(values=[*values, *more], grad=False))]
 
 
 def operands(op: Op, a: Operand, b: Operand) -> tuple[Any, Any, Any]:
@@ -166,6 +229,8 @@ def with_number(op: Op, t: Tensor, number: Any) -> tuple[Any, Any]:
     common = dtypes.result_type(t, number).np
     if common != x.dtype:
         x = x.astype(common)
+    if x.dtype in _FLOAT_KINDS:
+        return x, _constant(float(number), x.dtype)
     try:
         return x, np.array(number, x.dtype)
     except OverflowError:  # integers wrap around, as in PyTorch
@@ -177,7 +242,7 @@ _constants: dict[tuple[float, Any], Any] = {}  # numbers met in expressions, as 
 
 def _constant(number: float, dtype: Any) -> Any:
     with np.errstate(over="ignore"):  # beyond the dtype's range is infinity, as in PyTorch
-        array = np.array(number, dtype)
+        array = np.array(number, np.float32 if dtype.itemsize == 2 else dtype)  # half precision is computed in float32
     array.flags.writeable = False
     if number != 0 and len(_constants) < 1000:  # 0.0 and -0.0 are one key
         _constants[number, dtype] = array

@@ -1,13 +1,17 @@
 """What the reductions share: reading `dim`, and sums that keep their precision."""
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import dtypes
-from .tensor import check_dim
+from .autograd import Node
+from .cases import Case, T
+from .op import Op, fn
+from .tensor import Tensor, check_dim, wrap
 
 _HALF = (dtypes.float16.np, dtypes.bfloat16.np)
 
@@ -20,6 +24,21 @@ def reduced_dims(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[i
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"{op}: a dim appears more than once in {tuple(dim)}")  # type: ignore[arg-type]
     return dims if ndim else ()
+
+
+def spread(g: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
+    """A reduced tensor with the dimensions of size 1 that `keepdim=True` would have kept."""
+    if not keepdim:
+        for d in sorted(dims):
+            g = g.unsqueeze(d)
+    return g
+
+
+class ValuesIndices(NamedTuple):
+    """What `max`, `min`, `median`, `cummax`, ... return: the values and where they were."""
+
+    values: Tensor
+    indices: Tensor
 
 
 def numpy_sum(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: np.dtype) -> Any:
@@ -36,3 +55,93 @@ def numpy_sum(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: np.dt
         if n > 256:
             accumulate = np.float64
     return x.sum(axis=dims, dtype=accumulate, keepdims=keepdim).astype(kind, copy=False)
+
+
+def refuse_empty(op: str, shape: tuple[int, ...], dims: Iterable[int]) -> None:
+    """An error where a reduction without identity (max, argmax, median) meets no elements."""
+    dims = tuple(dims)
+    for d in dims:
+        if shape[d] == 0:
+            if len(dims) == len(shape):
+                raise RuntimeError(f"{op}: an empty tensor of shape {tuple(shape)} has no such element; give a dim that is not empty")
+            raise IndexError(f"{op}: dim {d} of shape {tuple(shape)} has no elements to choose from")
+
+
+def share_evenly(g: Tensor, x: Tensor, y: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
+    """The gradient of an extremum over `dims`: to every element equal to it, in equal shares."""
+    y = spread(y, dims, keepdim)
+    chosen = fn.logical_or(x == y, y != y).to(x.dtype)  # a NaN result: all share, as nobody equals it
+    return spread(g, dims, keepdim) * (chosen / chosen.sum(tuple(dims), True))
+
+
+class Extremum(Op):
+    """(values, indices) along a dimension, by the NumPy function `ufunc` that finds the index."""
+
+    ufunc = ""
+
+    def forward(self, ctx: Node, input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+        x, xp = input.array, input.device.backend.xp
+        name = self.name.removesuffix("_along")
+        d = check_dim(name, dim, x.ndim)
+        ctx.shape, ctx.dim, ctx.keepdim = x.shape, d, keepdim
+        if x.ndim == 0:
+            index = wrap(xp.zeros((), np.int64), input.device)
+            ctx.save(index)
+            return wrap(x.copy(), input.device), index
+        if x.shape[d] == 0:
+            raise IndexError(f"{name}: dim {d} of shape {tuple(x.shape)} has no elements to choose from")
+        where = xp.asarray(getattr(xp, self.ufunc)(x, axis=d, keepdims=True), np.int64)
+        values = xp.take_along_axis(x, where, d)
+        if not keepdim:
+            where, values = where.squeeze(d), values.squeeze(d)
+        index = wrap(where, input.device)
+        ctx.save(index)
+        return wrap(values, input.device), index
+
+    def backward(self, ctx: Node, g: Tensor, _: Tensor) -> Tensor:
+        (index,) = ctx.saved
+        if not ctx.shape:
+            return g
+        dims = () if ctx.keepdim else (ctx.dim,)
+        return g.new_zeros(ctx.shape).scatter(ctx.dim, spread(index, dims, False), spread(g, dims, False))
+
+    def reference(self, x: Any, dim: int, keepdim: bool = False) -> Any:
+        find = getattr(np, self.ufunc)
+        value = np.max if "max" in self.ufunc else np.min
+        return value(x, axis=dim, keepdims=keepdim), find(x, axis=dim, keepdims=keepdim)
+
+    def cases(self) -> Iterable[Case]:
+        yield from (Case(T(3, 5, distinct=True), 1), Case(T(3, 5, distinct=True), 0, keepdim=True), Case(T(7, distinct=True), 0))
+        yield from (Case(T(2, 3, 4, distinct=True), -2), Case(T(2, 0, 3), 0), Case(T(values=[1, 3, 3, 1], dtype="int64"), 0))
+        yield Case(T(values=[[1.0, np.nan, 3.0]], grad=False), 1)
+        yield Case(T(2, 3), 2, error=(IndexError, f"{self.name.removesuffix('_along')}: dim 2 is out of range"))
+        yield Case(T(0, 3), 0, error=(IndexError, "dim 0 of shape (0, 3) has no elements"))
+
+
+def variance_arguments(op: str, input: Tensor, dim: Any, unbiased: bool | None, correction: float | None) -> tuple[tuple[int, ...], float]:
+    """(dims, correction) of `var` and `std`, whose second argument may also be `unbiased`."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{op}: give unbiased or correction, not both")
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(f"{op}: needs a floating dtype, got {input.dtype.name}; convert with .float()")
+    return reduced_dims(op, dim, input.array.ndim), float(correction if correction is not None else 1 if unbiased is None else unbiased)
+
+
+def variance(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, divisor: float) -> Any:
+    """The variance in two passes, mean first; half precision in float32."""
+    wide = np.dtype(np.float32) if x.dtype.itemsize == 2 else x.dtype
+    with np.errstate(all="ignore"):
+        n = math.prod([x.shape[d] for d in dims])
+        off = x.astype(wide, copy=False) - numpy_sum(xp, x, dims, True, wide) / wide.type(n)
+        return numpy_sum(xp, off * off, dims, keepdim, wide) / wide.type(divisor)
+
+
+def variance_cases(op: str) -> Iterator[Case]:
+    """Sample calls of `var` and `std`."""
+    yield from (Case(T(3, 5)), Case(T(3, 5), 1), Case(T(3, 5), dim=[0, 1], correction=0), Case(T(2, 3, 4), dim=[0, -1], keepdim=True))
+    yield from (Case(T(3, 5), False), Case(T(3, 5), 1, False), Case(T(3, 5), 0, True, True), Case(T(6), dim=0, correction=2))
+    yield from (Case(T(2, 0, grad=False)), Case(T(3, 1, grad=False), dim=1))
+    yield Case(T(2, 3), dim=2, error=(IndexError, f"{op}: dim 2 is out of range"))
+    yield Case(T(3, dtype="int64", low=0, high=5), error=(RuntimeError, f"{op}: needs a floating dtype, got int64"))

@@ -1,0 +1,27 @@
+"""square: y = x^2."""
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd import Node
+from ..pointwise import (
+    Unary,
+)
+from ..tensor import Tensor
+
+
+class Square(Unary):
+    """y = x * x."""
+
+    name = "square"
+    float_only = False
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        return x * x
+
+    def backward(self, ctx: Node, g: Tensor) -> Tensor:
+        (x,) = ctx.saved
+        return g * (x * 2.0)
+
+    def reference(self, x: Any) -> Any:
+        return x**2

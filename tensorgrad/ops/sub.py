@@ -1,0 +1,50 @@
+"""sub: z = x - alpha * y."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..autograd import Node
+from ..cases import Case, T
+from ..op import Operand
+from ..pointwise import (
+    Binary,
+    keep_shapes,
+    summed,
+)
+from ..tensor import Tensor
+
+
+class Sub(Binary):
+    """z = input - alpha * other, with broadcasting and promotion. Bools are refused: use ^ or logical_xor."""
+
+    name = "sub"
+    ufunc = "subtract"
+    aliases = ("subtract",)
+    operators = ("__sub__", "__rsub__", "__isub__")
+
+    def forward(self, ctx: Node, input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
+        for t in (input, other):
+            if isinstance(t, bool) or (isinstance(t, Tensor) and t.array.dtype.kind == "b"):
+                raise RuntimeError("sub: bools cannot be subtracted; use ^ or logical_xor, or convert with .long()")
+        if alpha != 1:
+            other = other * alpha
+        ctx.alpha = alpha
+        return super().forward(ctx, input, other)
+
+    def keep(self, ctx: Node, input: Operand, other: Operand, out: Tensor) -> None:
+        keep_shapes(ctx, input, other)
+
+    def backward(self, ctx: Node, g: Tensor) -> tuple:
+        a, b = ctx.shapes
+        to_input, to_other = ctx.edges
+        return summed(g, a) if to_input else None, summed(-g if ctx.alpha == 1 else g * -ctx.alpha, b) if to_other else None
+
+    def reference(self, x: Any, y: Any, alpha: float = 1) -> Any:
+        return x - alpha * y
+
+    def cases(self) -> Iterable[Case]:
+        yield from super().cases()
+        yield Case(T(3, 2), T(2), alpha=2.5)
+        yield Case(T(2, dtype="bool"), T(2), error=(RuntimeError, "sub: bools cannot be subtracted"))
+        yield Case(T(2, 3), T(2), error=(RuntimeError, "sub: shapes (2, 3) and (2,) do not broadcast"))

@@ -1,0 +1,25 @@
+"""to_device: copy to another device."""
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd import Node
+from ..op import Op
+from ..tensor import Tensor, wrap
+
+
+class ToDevice(Op):
+    """A copy on another device; the gradient travels back. `Tensor.to` comes here."""
+
+    name = "to_device"
+    function = method = False
+    tested_in = "tests/test_dtypes.py"
+
+    def forward(self, ctx: Node, input: Tensor, device: Any) -> Tensor:
+        ctx.device = input.device
+        host = input.device.backend.to_numpy(input.array)
+        there = device.backend.asarray(host)
+        return wrap(there.copy() if there is input.array else there, device)
+
+    def backward(self, ctx: Node, g: Tensor) -> Tensor:
+        return g.to(ctx.device)

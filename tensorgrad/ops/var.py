@@ -1,0 +1,45 @@
+"""var: variance."""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..autograd import Node
+from ..cases import Case
+from ..op import Op
+from ..reduction import (
+    spread,
+    variance,
+    variance_arguments,
+    variance_cases,
+)
+from ..tensor import Tensor, wrap
+
+
+class Var(Op):
+    """The variance over `dim`: sum (x - mean)^2 / max(0, n - correction). `unbiased=True` is correction 1 (the default), False is 0."""
+
+    name = "var"
+
+    def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int] | bool | None = None, unbiased: bool | None = None,
+                keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+        x, xp = input.array, input.device.backend.xp
+        dims, c = variance_arguments("var", input, dim, unbiased, correction)
+        ctx.dims, ctx.keepdim = dims, keepdim
+        ctx.divisor = max(0.0, math.prod([x.shape[d] for d in dims]) - c)
+        ctx.save(input)
+        return wrap(variance(xp, x, dims, keepdim, ctx.divisor).astype(x.dtype, copy=False), input.device)
+
+    def backward(self, ctx: Node, g: Tensor) -> Tensor:
+        (x,) = ctx.saved
+        scale = 2.0 / ctx.divisor if ctx.divisor else math.inf
+        return spread(g * scale, ctx.dims, ctx.keepdim) * (x - x.mean(ctx.dims, True))
+
+    def reference(self, x: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, correction: Any = None) -> Any:
+        dim, unbiased = (None, dim) if isinstance(dim, bool) else (dim, unbiased)
+        ddof = correction if correction is not None else 1 if unbiased is None else int(unbiased)
+        return x.var(axis=tuple(dim) if isinstance(dim, list) else dim, ddof=ddof, keepdims=keepdim)
+
+    def cases(self) -> Iterable[Case]:
+        return variance_cases("var")
