@@ -141,8 +141,9 @@ def check_bias(op: str, bias: Tensor | None, w: tuple[int, ...], outputs: int) -
 
 
 def workspace(xp: Any, elements: int, dtype: Any) -> Any:
-    """Scratch for a kernel: the elements it would like, or as many as the limit allows."""
-    return xp.empty(min(elements, get_workspace_limit() // np.dtype(dtype).itemsize), dtype)
+    """Scratch for a kernel: the elements it would like, or as many as the limit allows. Half precision computes in float32."""
+    kind = dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
+    return xp.empty(min(elements, get_workspace_limit() // kind.itemsize), kind)
 
 
 # ---------------------------------------------------------------- columns

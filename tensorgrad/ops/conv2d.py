@@ -42,7 +42,7 @@ class Conv2d(Op):
         y = xp.empty(g.output_shape, x.dtype)
         run = self.kernel(input.device, x)
         scratch = workspace(xp, packed_size(g.groups, g.cout, w[0].size), x.dtype)
-        run(y, x, w, None if bias is None else bias.array, scratch, *g.options)
+        run(y, x, w, None if bias is None else xp.ascontiguousarray(bias.array), scratch, *g.options)
         if ctx.edges is not None:
             ctx.save(input if ctx.edges[1] else None, weight if ctx.edges[0] else None)
             ctx.geometry, ctx.batched = g, batched
