@@ -112,7 +112,7 @@ def _refusal(obj: Any) -> str:
 def _bytes(tensor: Tensor) -> memoryview:
     """The tensor's elements in row-major order, little-endian."""
     a = np.ascontiguousarray(tensor.device.backend.to_numpy(tensor.array))
-    return memoryview(a.reshape(-1).view(np.uint8))  # big-endian machines are not supported by the kernels either
+    return a.reshape(-1).view(np.uint8).data  # big-endian machines are not supported by the kernels either
 
 
 def _file(structure: Any, tensors: dict[str, Tensor]) -> Iterator[Any]:
@@ -191,7 +191,7 @@ def _read(f: Any, name: str, size: int | None, device: Any) -> Any:
     tensors = {}
     for key, (kind, shape, begin, end) in sorted(table.items(), key=lambda item: item[1][2]):
         a = np.empty(end - begin, np.uint8)
-        if (got := _fill(f, memoryview(a))) < end - begin:
+        if (got := _fill(f, a.data)) < end - begin:
             raise wrong(f"it is cut off: {got} of the {end - begin} bytes of {key!r} are there")
         if digest is not None:
             digest.update(a)
