@@ -38,7 +38,7 @@ class T:
         if self.dtype == "bool":
             return np.asarray(rng.random(self.shape) < 0.5)
         if self.dtype != "float":
-            return rng.integers(int(self.low), int(self.high), self.shape).astype(self.dtype)
+            return np.asarray(rng.integers(int(self.low), int(self.high), self.shape)).astype(self.dtype)
         if self.distinct:
             n = int(np.prod(self.shape))
             steps = (rng.permutation(n) + 0.5) / max(n, 1)
