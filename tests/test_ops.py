@@ -69,7 +69,12 @@ def test_every_other_rung(op, case, path):
     if not kernel.takes("float32"):
         pytest.skip(f"{path} is for {', '.join(sorted(kernel.dtypes))} only")
     with tg.kernels.use(op.name, path):
-        compare(*run(op, case, "float32"), 1e-5)
+        try:
+            got, want = run(op, case, "float32")
+        except NotImplementedError as e:  # a case of integers for a kernel of floats
+            assert " does not compute " in str(e)
+            pytest.skip(str(e))
+        compare(got, want, 1e-5)
 
 
 @cases(CHECKED)
@@ -78,7 +83,10 @@ def test_half_precision(pair, dtype, tolerance):
     op, case = pair
     if not getattr(op, "half", True):
         pytest.skip("the op says why it has no half precision")
-    compare(*run(op, case, dtype), tolerance)
+    got, want = run(op, case, dtype)
+    with np.errstate(over="ignore"):  # what half precision cannot hold is infinity in it
+        want = [w.astype(getattr(tg, dtype).np) if np.asarray(w).dtype == np.float64 else w for w in map(np.asarray, want)]
+    compare(got, want, tolerance)
 
 
 @cases(CHECKED)
