@@ -5,6 +5,9 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace tg::simd {
 
@@ -59,38 +62,47 @@ template <class T> inline T max(V<T> v) {
     return m;
 }
 
+// p 2^n for whole n, exact where it underflows or overflows; `shifted` is n + MAGIC, whose low bits hold n.
+template <class T> constexpr T MAGIC = sizeof(T) == 4 ? T(12582912.0) : T(6755399441055744.0);  // 1.5 * 2^23, 1.5 * 2^52
+
+template <class T> inline V<T> scale2(V<T> p, V<T> shifted) {
+#if defined(__AVX512F__)
+    const V<T> n = shifted - MAGIC<T>;
+    if constexpr (sizeof(T) == 4) return _mm512_maskz_scalef_ps(0xFFFF, p, n);  // (the unmasked form warns in GCC 12)
+    else return _mm512_maskz_scalef_pd(0xFF, p, n);
+#else
+    using I = typename Types<T>::I;
+    constexpr int mantissa = sizeof(T) == 4 ? 23 : 52, bias = sizeof(T) == 4 ? 127 : 1023;
+    const I k = reinterpret_cast<I>(shifted) - reinterpret_cast<I>(all(MAGIC<T>)), half = k >> 1;  // in two steps: 2^n may not exist
+    return p * reinterpret_cast<V<T>>((half + bias) << mantissa) * reinterpret_cast<V<T>>((k - half + bias) << mantissa);
+#endif
+}
+
 // e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln(2) / 2. Exact limits: 0 at -inf, inf at overflow, NaN stays NaN.
-// float: minimax-like polynomial, about 1 ulp; double: Taylor series to r^13. The scale 2^n is applied in two steps, so that
-// results below the normal range lose digits only gradually.
+// float: minimax-like polynomial, about 1 ulp; double: Taylor series to r^13.
 template <class T> inline V<T> exp(V<T> x);
 
 template <> inline V<float> exp<float>(V<float> x) {
     using F = V<float>;
-    using I = Types<float>::I;
     x = x < -105.0f ? all(-105.0f) : x;
     x = x > 89.0f ? all(89.0f) : x;
-    constexpr float MAGIC = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits
-    const F shifted = x * 1.44269504088896341f + MAGIC;
-    const F n = shifted - MAGIC;
+    const F shifted = x * 1.44269504088896341f + MAGIC<float>;  // rounds to an integer
+    const F n = shifted - MAGIC<float>;
     const F r = (x - n * 0.693145751953125f) - n * 1.42860682030941723e-6f;
     F p = r * 1.392618358789804e-3f + 8.363179052708032e-3f;
     p = p * r + 4.166655461720591e-2f;
     p = p * r + 1.666657697698898e-1f;
     p = p * r + 0.5f;
     p = p * (r * r) + r + 1.0f;
-    const I k = reinterpret_cast<I>(shifted) - 0x4B400000;  // the bits of MAGIC
-    const I half = k >> 1;
-    return p * reinterpret_cast<F>((half + 127) << 23) * reinterpret_cast<F>((k - half + 127) << 23);
+    return scale2<float>(p, shifted);
 }
 
 template <> inline V<double> exp<double>(V<double> x) {
     using F = V<double>;
-    using I = Types<double>::I;
     x = x < -746.0 ? all(-746.0) : x;
     x = x > 710.0 ? all(710.0) : x;
-    constexpr double MAGIC = 6755399441055744.0;  // 1.5 * 2^52
-    const F shifted = x * 1.4426950408889634074 + MAGIC;
-    const F n = shifted - MAGIC;
+    const F shifted = x * 1.4426950408889634074 + MAGIC<double>;
+    const F n = shifted - MAGIC<double>;
     const F r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
     F p = r * (1.0 / 6227020800.0) + 1.0 / 479001600.0;
     p = p * r + 1.0 / 39916800.0;
@@ -104,9 +116,28 @@ template <> inline V<double> exp<double>(V<double> x) {
     p = p * r + 1.0 / 6.0;
     p = p * r + 0.5;
     p = p * (r * r) + r + 1.0;
-    const I k = reinterpret_cast<I>(shifted) - 0x4338000000000000;
-    const I half = k >> 1;
-    return p * reinterpret_cast<F>((half + 1023) << 52) * reinterpret_cast<F>((k - half + 1023) << 52);
+    return scale2<double>(p, shifted);
+}
+
+// 2^x by the same means: 0 at -inf, inf at overflow, NaN stays NaN.
+template <class T> inline V<T> exp2(V<T> x);
+
+template <> inline V<float> exp2<float>(V<float> x) {
+    using F = V<float>;
+    x = x < -151.0f ? all(-151.0f) : x;
+    x = x > 129.0f ? all(129.0f) : x;
+    const F shifted = x + MAGIC<float>, r = x - (shifted - MAGIC<float>);
+    F p = r * 1.545316294e-4f + 1.339086336e-3f;
+    p = p * r + 9.618082557e-3f;
+    p = p * r + 5.550357114e-2f;
+    p = p * r + 2.402265076e-1f;
+    p = p * r + 6.931471880e-1f;
+    p = p * r + 1.0f;
+    return scale2<float>(p, shifted);
+}
+
+template <> inline V<double> exp2<double>(V<double> x) {
+    return exp<double>((x < -1080.0 ? all(-1080.0) : x) * 0.693147180559945309417);
 }
 
 // ln(x) of positive normal numbers: x = 2^e m with m near 1, ln m = 2 artanh((m - 1) / (m + 1)). Inf and NaN stay what they are.

@@ -1,0 +1,116 @@
+"""attention: softmax(scale q k^T + mask) v on four-dimensional heads, and its fused backward."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd import Node
+from ..cases import Case, T
+from ..op import Op, fn, rung
+from ..tensor import Tensor, wrap
+
+
+def wide(x: Any) -> Any:
+    """Statistics of half-precision tensors are kept in float32."""
+    return np.dtype(np.float32) if dtypes.BY_NUMPY[x.dtype] in (dtypes.float16, dtypes.bfloat16) else x.dtype
+
+
+def as_read(xp: Any, q: Any, k: Any, v: Any) -> tuple:
+    """The arrays as kernels take them: queries in rows without gaps; keys and values, read again and again, contiguous."""
+    return q if q.strides[-1] == q.itemsize else xp.ascontiguousarray(q), xp.ascontiguousarray(k), xp.ascontiguousarray(v)
+
+
+def like(xp: Any, x: Any, width: int, filled: bool = False) -> Any:
+    """An array of x's shape but for the last dimension, laid out in x's order of heads and positions."""
+    make = xp.zeros if filled else xp.empty
+    b, h, n, _ = x.shape
+    if x.strides[1] < x.strides[2]:
+        return make((b, n, h, width), x.dtype).transpose(0, 2, 1, 3)
+    return make((b, h, n, width), x.dtype)
+
+
+def grouped(x: Any, heads: int) -> Any:
+    """Keys or values repeated for each head of their group."""
+    return x if x.shape[1] == heads else np.repeat(x, heads // max(x.shape[1], 1), axis=1)
+
+
+def weights(q: Any, k: Any, mask: Any, causal: int, scale: float) -> Any:
+    """(P, lse): softmax(scale q k^T + mask) with zeros where a query sees nothing."""
+    s = scale * (q @ np.swapaxes(k, -1, -2))
+    if mask is not None:
+        s = np.where(mask, s, -np.inf) if mask.dtype == np.bool_ else s + mask
+    if causal:
+        s = np.where(np.tri(*s.shape[-2:], dtype=bool), s, -np.inf)
+    top = s.max(axis=-1, keepdims=True, initial=-np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = np.exp(s - np.where(top == -np.inf, 0, top))
+        total = p.sum(axis=-1, keepdims=True)
+        return p / np.where(total == 0, 1, total), (top + np.log(total))[..., 0]
+
+
+class Attention(Op):
+    """softmax(scale q k^T + mask) v for q (B, H, L, E), k (B, Hk, S, E), v (B, Hk, S, Ev), with Hk a divisor of H.
+
+    `mask` broadcasts to (B, H, L, S). Scores are made, used and forgotten block by block; ln(sum exp) of each query is kept.
+    Called by scaled_dot_product_attention. Dao, "FlashAttention-2", arXiv:2307.08691.
+    """
+
+    name = "attention"
+    function = method = False
+    defaults = ("cpu/flash", "cpu/naive")
+
+    def forward(self, ctx: Node, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, is_causal: bool,
+                scale: float) -> Tensor:
+        xp = query.device.backend.xp
+        q, k, v = as_read(xp, query.array, key.array, value.array)
+        out, lse = like(xp, q, v.shape[3]), xp.empty(q.shape[:3], wide(q))
+        mask = None if attn_mask is None else xp.broadcast_to(attn_mask.array, (*q.shape[:3], k.shape[2]))
+        self.kernel(query.device, q)(out, lse, q, k, v, mask, int(is_causal), float(scale))
+        result = wrap(out, query.device)
+        ctx.save(query, key, value, attn_mask, result)
+        ctx.lse, ctx.is_causal, ctx.scale = wrap(lse, query.device), is_causal, scale
+        return result
+
+    def backward(self, ctx: Node, g: Tensor) -> tuple:
+        q, k, v, mask, out = ctx.saved
+        return *fn.attention_backward(g, q, k, v, mask, out.detach(), ctx.lse, ctx.is_causal, ctx.scale), None
+
+    @rung("cpu/naive", writes=(0, 1))
+    def in_numpy(self, out: Any, lse: Any, q: Any, k: Any, v: Any, mask: Any, causal: int, scale: float) -> None:
+        p, lse[...] = weights(q, grouped(k, q.shape[1]), mask, causal, scale)
+        out[...] = p @ grouped(v, q.shape[1])
+
+    def reference(self, q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) -> Any:
+        out = np.zeros((*q.shape[:3], v.shape[3]))
+        group = q.shape[1] // max(k.shape[1], 1)
+        for b, h, i in np.ndindex(*q.shape[:3]):
+            seen = np.arange(k.shape[2]) <= i if causal else np.ones(k.shape[2], bool)
+            s = scale * (k[b, h // group] @ q[b, h, i])
+            if mask is not None:
+                m = np.broadcast_to(mask, (*q.shape[:3], k.shape[2]))[b, h, i]
+                s, seen = (s, seen & m) if m.dtype == np.bool_ else (s + m, seen & (m > -np.inf))
+            e = np.exp(s[seen] - s[seen].max(initial=-np.inf))
+            out[b, h, i] = (e / e.sum()) @ v[b, h // group][seen] if seen.any() else 0
+        return out
+
+    def cases(self) -> Iterable[Case]:
+        for b, h, hk, n, s, e, ev in ((1, 1, 1, 1, 1, 1, 1), (2, 2, 1, 3, 5, 4, 3), (1, 4, 2, 7, 4, 5, 8), (1, 1, 1, 67, 70, 17, 19),
+                                      (0, 1, 1, 2, 2, 2, 2), (1, 1, 1, 0, 3, 2, 2), (1, 1, 1, 2, 0, 2, 2)):
+            for causal in (False, True):
+                yield Case(T(b, h, n, e), T(b, hk, s, e), T(b, hk, s, ev), None, causal, 0.4, smooth=n < 10)
+        qkv = T(2, 2, 5, 4), T(2, 2, 7, 4), T(2, 2, 7, 4)
+        for mask in (T(5, 7, dtype="bool"), T(2, 1, 1, 7, dtype="bool"), T(2, 1, 5, 1, grad=False), T(2, 2, 5, 7, grad=False),
+                     T(values=np.zeros((5, 7), bool), dtype="bool"), T(7, grad=False)):
+            yield Case(*qkv, mask, False, 0.5)
+        yield Case(*qkv, T(5, 7, grad=False), True, -0.3)
+        wide = T(1, 2, 130, 64, grad=False)
+        yield from (Case(wide, wide, wide, None, causal, 0.125) for causal in (False, True))
+        yield Case(wide, wide, wide, T(130, 130, dtype="bool"), True, 0.125)
+
+    def cost(self, query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, scale: float) -> tuple[float, float]:
+        b, h, n, e = query.shape
+        flops = 2.0 * b * h * n * key.shape[2] * (e + value.shape[3]) * (0.5 if is_causal else 1.0)
+        return flops, float(query.nbytes + key.nbytes + value.nbytes + b * h * n * value.shape[3] * query.array.itemsize)
