@@ -79,7 +79,8 @@ def _as_item(op: str, item: Any) -> Any:
     elif isinstance(item, (np.ndarray, np.generic)):
         array = np.asarray(item)
     else:
-        raise TypeError(f"{op}: an index is made of ints, slices, None, Ellipsis, and tensors or lists of ints or bools; got {type(item).__name__}")
+        raise TypeError(f"{op}: an index is made of ints, slices, None, Ellipsis, and tensors or lists of ints or bools; got "
+                        f"{type(item).__name__}")
     if array.dtype == np.uint8:
         array = array.astype(bool)  # as PyTorch has it: uint8 tensors are masks
     if array.dtype.kind not in "iub":
@@ -89,9 +90,13 @@ def _as_item(op: str, item: Any) -> Any:
     return array
 
 
+def _is_mask(item: Any) -> bool:
+    return getattr(item, "dtype", None) == np.dtype(bool)
+
+
 def _read(op: str, given: tuple, x: Any) -> Index:
     items = [_as_item(op, item) for item in given]
-    used = sum(0 if i is None or i is Ellipsis or isinstance(i, bool) else i.ndim if getattr(i, "dtype", None) == bool else 1 for i in items)
+    used = sum(0 if i is None or i is Ellipsis or isinstance(i, bool) else i.ndim if _is_mask(i) else 1 for i in items)
     if used > x.ndim:
         raise IndexError(f"{op}: {used} indices for a tensor of {x.ndim} dimensions of shape {tuple(x.shape)}")
     if sum(i is Ellipsis for i in items) > 1:
@@ -119,11 +124,12 @@ def _read(op: str, given: tuple, x: Any) -> Index:
         elif isinstance(item, slice):
             basic.append(item)
             dim, place = dim + 1, place + 1
-        elif item.dtype == bool:
+        elif _is_mask(item):
             k = item.ndim
             if item.shape != x.shape[dim:dim + k]:
                 bad = next(d for d in range(k) if item.shape[d] != x.shape[dim + d])
-                raise IndexError(f"{op}: a mask of shape {tuple(item.shape)} does not match the tensor of shape {tuple(x.shape)}: dim {bad} of "
+                raise IndexError(f"{op}: a mask of shape {tuple(item.shape)} does not match the tensor of shape {tuple(x.shape)}: dim "
+                                 f"{bad} of "
                                  f"the mask is {item.shape[bad]}, dim {dim + bad} of the tensor is {x.shape[dim + bad]}")
             arrays.update(enumerate(item.nonzero(), place))
             basic += [_ALL] * k
@@ -139,7 +145,7 @@ def _read(op: str, given: tuple, x: Any) -> Index:
         np.broadcast_shapes(*shapes)
     except ValueError:
         raise IndexError(f"{op}: index tensors of shapes {', '.join(map(str, shapes))} do not broadcast together") from None
-    masks = [i for i in items if getattr(i, "dtype", None) == bool]
+    masks = [i for i in items if _is_mask(i)]
     unique = len(masks) == 1 and masks[0].ndim == len(arrays)
     return Index((*basic, Ellipsis), tuple(arrays.get(i, _ALL) for i in range(max(arrays) + 1)), unique)
 
@@ -214,7 +220,8 @@ def rows_along(op: str, input: Tensor, dim: int, index: Tensor, source: Tensor) 
     s = s.reshape(1) if not s.ndim else s
     full = x.shape or (1,)
     if s.ndim != len(full):
-        raise RuntimeError(f"{op}: source of shape {tuple(source.shape)} must have as many dimensions as the tensor of shape {tuple(x.shape)}")
+        raise RuntimeError(f"{op}: source of shape {tuple(source.shape)} must have as many dimensions as the tensor of shape "
+                           f"{tuple(x.shape)}")
     for k, (n, m) in enumerate(zip(s.shape, full, strict=True)):
         if k == d and n != len(i):
             raise RuntimeError(f"{op}: source has {n} entries in dim {d} of {tuple(s.shape)} but index has {len(i)}")

@@ -31,7 +31,8 @@ class AsStrided(Op):
             raise RuntimeError(f"as_strided: size {tuple(size)} and stride {tuple(stride)} must be as many and not negative")
         last = first + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else -1
         if last >= x.size:
-            raise RuntimeError(f"as_strided: size {tuple(size)}, stride {tuple(stride)} and offset {first} reach element {last} of {x.size}")
+            raise RuntimeError(f"as_strided: size {tuple(size)}, stride {tuple(stride)} and offset {first} reach element {last} of "
+                               f"{x.size}")
         ctx.args, ctx.shape, ctx.view = (tuple(size), tuple(stride), first), x.shape, True
         y = np.lib.stride_tricks.as_strided(x.reshape(-1)[first:], size, [s * x.itemsize for s in stride])
         return wrap(y, input.device)
@@ -53,4 +54,5 @@ class AsStrided(Op):
 
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(3, 4), (2, 2), (4, 1), 1), Case(T(6), (4, 3), (1, 1)), Case(T(5), (2, 3), (0, 2)), Case(T(4), (0, 3), (1, 1)))
-        yield Case(T(3, 4), (4, 4), (4, 1), error=(RuntimeError, "as_strided: size (4, 4), stride (4, 1) and offset 0 reach element 15 of 12"))
+        yield Case(T(3, 4), (4, 4), (4, 1),
+                   error=(RuntimeError, "as_strided: size (4, 4), stride (4, 1) and offset 0 reach element 15 of 12"))

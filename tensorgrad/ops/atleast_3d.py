@@ -12,7 +12,8 @@ from ..tensor import Tensor
 
 
 class AtLeast3d(Op):
-    """Views of the tensors with dims of size 1 added until there are 3; a matrix gets its third dim at the end. One tensor for one, a tuple for several."""
+    """Views of the tensors with dims of size 1 added until there are 3; a matrix gets its third dim at the end. One tensor for one, a
+    tuple for several."""
 
     name = "atleast_3d"
     method = False

@@ -48,10 +48,12 @@ class Cat(Op):
 
     def _check(self, k: int, shape: tuple[int, ...], first: tuple[int, ...], d: int) -> None:
         if len(shape) != len(first):
-            raise RuntimeError(f"cat: tensor {k} of shape {tuple(shape)} has {len(shape)} dimensions, the first {tuple(first)} has {len(first)}")
+            raise RuntimeError(f"cat: tensor {k} of shape {tuple(shape)} has {len(shape)} dimensions, the first {tuple(first)} has "
+                               f"{len(first)}")
         for i, (n, m) in enumerate(zip(shape, first, strict=True)):
             if n != m and i != d:
-                raise RuntimeError(f"cat: tensor {k} has size {n} in dim {i} of {tuple(shape)} but the first has {m} in {tuple(first)}; only dim {d} may differ")
+                raise RuntimeError(f"cat: tensor {k} has size {n} in dim {i} of {tuple(shape)} but the first has {m} in "
+                                   f"{tuple(first)}; only dim {d} may differ")
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         parts: list[Tensor | None] = []
@@ -69,7 +71,8 @@ class Cat(Op):
         return np.concatenate([a for a in arrays if a.shape != (0,)] or arrays[:1], dim)
 
     def cases(self) -> Iterable[Case]:
-        yield from (Case([T(2, 3), T(4, 3)]), Case([T(2, 3), T(2, 1), T(2, 0)], -1), Case([T(3)]), Case([T(0), T(2, 3)], dim=1), Case([T(0), T(0)]))
+        yield from (Case([T(2, 3), T(4, 3)]), Case([T(2, 3), T(2, 1), T(2, 0)], -1), Case([T(3)]), Case([T(0), T(2, 3)], dim=1))
+        yield Case([T(0), T(0)])
         yield from (Case([T(2, 2, 3), T(2, 5, 3)], 1), Case([T(3), T(2, dtype="int64", high=5)]))
         yield Case([T(2, 3), T(2, 4)], error=(RuntimeError, "cat: tensor 1 has size 4 in dim 1 of (2, 4) but the first has 3 in (2, 3)"))
         yield Case([T(2, 3), T(2)], error=(RuntimeError, "cat: tensor 1 of shape (2,) has 1 dimensions"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..cases import unary_shapes
+from ..cases import Case, unary_shapes
 from ..op import Op, fn
 from ..tensor import Tensor
 

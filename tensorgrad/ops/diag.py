@@ -21,7 +21,8 @@ class Diag(Op):
         if input.array.ndim == 1:
             return fn.diag_embed(input, diagonal)
         if input.array.ndim != 2:
-            raise RuntimeError(f"diag: expected a vector or a matrix, got the shape {tuple(input.shape)}; diagonal() and diag_embed() take batches")
+            raise RuntimeError(f"diag: expected a vector or a matrix, got the shape {tuple(input.shape)}; diagonal() and diag_embed() "
+                               "take batches")
         return fn.clone(fn.diagonal(input, diagonal))
 
     def reference(self, x: Any, diagonal: int = 0) -> Any:

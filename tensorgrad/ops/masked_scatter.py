@@ -25,7 +25,8 @@ class MaskedScatter(Overwriting):
         if m.dtype != bool:
             raise RuntimeError(f"{self.name}: mask must be bool, not {mask.dtype.name}")
         if s.dtype != x.dtype:
-            raise RuntimeError(f"{self.name}: the tensor is {input.dtype.name} but source is {source.dtype.name}; convert one with .to(...)")
+            raise RuntimeError(f"{self.name}: the tensor is {input.dtype.name} but source is {source.dtype.name}; convert one with "
+                               ".to(...)")
         check_broadcast(self.name, x.shape, m.shape)
         if np.broadcast_shapes(x.shape, m.shape) != x.shape:
             raise RuntimeError(f"{self.name}: a mask of shape {tuple(m.shape)} does not broadcast to the tensor's shape {tuple(x.shape)}")
@@ -54,5 +55,7 @@ class MaskedScatter(Overwriting):
         return y
 
     def cases(self) -> Iterable[Case]:
-        yield from (Case(T(3, 5), T(3, 5, dtype="bool"), T(15)), Case(T(3, 5), T(5, dtype="bool"), T(4, 5)), Case(T(0), T(0, dtype="bool"), T(2)))
-        yield Case(T(2), T(values=[True, True], dtype="bool"), T(1), error=(RuntimeError, "the mask has 2 true elements but source of shape (1,) only 1"))
+        yield from (Case(T(3, 5), T(3, 5, dtype="bool"), T(15)), Case(T(3, 5), T(5, dtype="bool"), T(4, 5)))
+        yield Case(T(0), T(0, dtype="bool"), T(2))
+        yield Case(T(2), T(values=[True, True], dtype="bool"), T(1),
+                   error=(RuntimeError, "the mask has 2 true elements but source of shape (1,) only 1"))

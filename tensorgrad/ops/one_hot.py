@@ -43,5 +43,6 @@ class OneHot(Op):
     def cases(self) -> Iterable[Case]:
         i = {"dtype": "int64", "low": 0, "high": 4}
         yield from (Case(T(5, **i), 4), Case(T(2, 3, **i), 7), Case(T(3, **i)), Case(T(**i), 4), Case(T(0, **i), 3))
-        yield Case(T(values=[0, 4], dtype="int64"), 3, error=(RuntimeError, "one_hot: class 4 at (1,) is out of range for 3 classes (0 to 2)"))
+        yield Case(T(values=[0, 4], dtype="int64"), 3,
+                   error=(RuntimeError, "one_hot: class 4 at (1,) is out of range for 3 classes (0 to 2)"))
         yield Case(T(3), error=(TypeError, "one_hot: input must hold ints (int64), not float32"))

@@ -53,7 +53,8 @@ class Pad(Op):
         n = shape[d]
         limit = {"reflect": n - 1, "circular": n}.get(mode)
         if n == 0 or (limit is not None and max(low, high) > limit):
-            raise RuntimeError(f"pad: mode {mode!r} can add at most {max(limit or 0, 0)} at each end of dim {d} of size {n} in {tuple(shape)}, got ({low}, {high})")
+            raise RuntimeError(f"pad: mode {mode!r} can add at most {max(limit or 0, 0)} at each end of dim {d} of size {n} in "
+                               f"{tuple(shape)}, got ({low}, {high})")
         i = np.arange(-low, n + high)
         if mode == "circular":
             return i % n
@@ -71,12 +72,15 @@ class Pad(Op):
         return y[tuple(slice(max(-a, 0), y.shape[d] - max(-b, 0)) for d, (a, b) in enumerate(widths))]
 
     def cases(self) -> Iterable[Case]:
-        yield from (Case(T(3, 5), (1, 2)), Case(T(3, 5), (1, 0, 2, 3), value=1.5), Case(T(2, 3, 5), [0, -2, -1, 1]), Case(T(3), ()), Case(T(0, 3), (1, 1)))
-        yield from (Case(T(2, 3, 5), (2, 1), mode="reflect"), Case(T(1, 2, 4, 5), (2, 4, 3, 1), "reflect"), Case(T(2, 3, 5), (7, 1), "replicate"))
+        yield from (Case(T(3, 5), (1, 2)), Case(T(3, 5), (1, 0, 2, 3), value=1.5), Case(T(2, 3, 5), [0, -2, -1, 1]), Case(T(3), ()))
+        yield Case(T(0, 3), (1, 1))
+        yield from (Case(T(2, 3, 5), (2, 1), mode="reflect"), Case(T(1, 2, 4, 5), (2, 4, 3, 1), "reflect"))
+        yield Case(T(2, 3, 5), (7, 1), "replicate")
         yield from (Case(T(1, 2, 4, 5), (2, 5, 4, 1), "circular"), Case(T(1, 2, 4, 5), (-1, 2, 0, 1), "replicate"))
         yield Case(T(3, 5), (1,), error=(RuntimeError, "pad: 1 numbers (1,) for a tensor of 2 dimensions"))
         yield Case(T(3, 5), (-3, -3), error=(RuntimeError, "pad: (-3, -3) leaves a negative size in dim 1 of (3, 5)"))
-        yield Case(T(2, 3, 5), (5, 0), "reflect", error=(RuntimeError, "pad: mode 'reflect' can add at most 4 at each end of dim 2 of size 5"))
+        yield Case(T(2, 3, 5), (5, 0), "reflect",
+                   error=(RuntimeError, "pad: mode 'reflect' can add at most 4 at each end of dim 2 of size 5"))
         yield Case(T(3, 5), (1, 1), "mirror", error=(NotImplementedError, "pad: mode 'mirror' is none of constant"))
 
 

@@ -21,9 +21,11 @@ class Put(Overwriting):
         i = positions(self.name, check_index_tensor(self.name, index).reshape(-1), 0, input.array.size)
         s = source.array
         if s.size != len(i):
-            raise RuntimeError(f"{self.name}: index of shape {tuple(index.shape)} and source of shape {tuple(s.shape)} must have as many elements")
+            raise RuntimeError(f"{self.name}: index of shape {tuple(index.shape)} and source of shape {tuple(s.shape)} must have as "
+                               "many elements")
         if s.dtype != input.array.dtype:
-            raise RuntimeError(f"{self.name}: the tensor is {input.dtype.name} but source is {source.dtype.name}; convert one with .to(...)")
+            raise RuntimeError(f"{self.name}: the tensor is {input.dtype.name} but source is {source.dtype.name}; convert one with "
+                               ".to(...)")
         ctx.index, ctx.shape, ctx.add = wrap(i.reshape(s.shape), input.device), s.shape, accumulate
         x = self.target(input)
         flat = x.reshape(-1)
@@ -48,6 +50,7 @@ class Put(Overwriting):
         return y.reshape(x.shape)
 
     def cases(self) -> Iterable[Case]:
-        yield from (Case(T(3, 4), T(values=[[0, 11], [-3, 4]], dtype="int64"), T(2, 2)), Case(T(5), T(values=[1, 1, 4], dtype="int64"), T(3), True))
+        yield Case(T(3, 4), T(values=[[0, 11], [-3, 4]], dtype="int64"), T(2, 2))
+        yield Case(T(5), T(values=[1, 1, 4], dtype="int64"), T(3), True)
         yield Case(T(3, 4), T(values=[0, 12], dtype="int64"), T(2), error=(IndexError, "index 12 is out of range for dim 0 of size 12"))
         yield Case(T(3, 4), T(values=[0, 1], dtype="int64"), T(3), error=(RuntimeError, "must have as many elements"))

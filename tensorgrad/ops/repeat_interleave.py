@@ -30,7 +30,8 @@ class RepeatInterleave(Op):
         if counts.size and int(counts.min()) < 0:
             raise RuntimeError("repeat_interleave: the repeats must not be negative")
         if counts.size != 1 and counts.shape != (shape[d],):
-            raise RuntimeError(f"repeat_interleave: repeats of shape {tuple(counts.shape)} must have {shape[d]} counts, the size of dim {d} of {tuple(shape)}")
+            raise RuntimeError(f"repeat_interleave: repeats of shape {tuple(counts.shape)} must have {shape[d]} counts, the size of "
+                               f"dim {d} of {tuple(shape)}")
         if counts.size == 1:
             k = int(counts.reshape(-1)[0])
             total = k * shape[d]
@@ -48,6 +49,8 @@ class RepeatInterleave(Op):
         return np.repeat(x, repeats, dim)
 
     def cases(self) -> Iterable[Case]:
-        yield from (Case(T(3), 2), Case(T(2, 3), 2), Case(T(2, 3), 3, dim=1), Case(T(2, 3), 0, 0), Case(T(3, 2), T(values=[2, 0, 3], dtype="int64"), 0))
-        yield Case(T(3), T(values=[1, 2], dtype="int64"), error=(RuntimeError, "repeats of shape (2,) must have 3 counts, the size of dim 0 of (3,)"))
+        yield from (Case(T(3), 2), Case(T(2, 3), 2), Case(T(2, 3), 3, dim=1), Case(T(2, 3), 0, 0))
+        yield Case(T(3, 2), T(values=[2, 0, 3], dtype="int64"), 0)
+        yield Case(T(3), T(values=[1, 2], dtype="int64"),
+                   error=(RuntimeError, "repeats of shape (2,) must have 3 counts, the size of dim 0 of (3,)"))
         yield Case(T(3), -1, error=(RuntimeError, "repeat_interleave: the repeats must not be negative"))

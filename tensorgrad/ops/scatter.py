@@ -50,7 +50,8 @@ class Scatter(Op):
 
     def cases(self) -> Iterable[Case]:
         i = T(values=[[0, 2, 1], [2, 0, 0]], dtype="int64")
-        yield from (Case(T(3, 5), 0, i, T(2, 3)), Case(T(2, 3), 1, T(values=[[0, 2, 1], [2, 0, 1]], dtype="int64"), T(4, 3), torch=False), Case(T(3, 5), 0, i, 1.5), Case(T(3, 5), 0, i, value=2.0))
+        yield from (Case(T(3, 5), 0, i, T(2, 3)), Case(T(2, 3), 1, T(values=[[0, 2, 1], [2, 0, 1]], dtype="int64"), T(4, 3), torch=False))
+        yield from (Case(T(3, 5), 0, i, 1.5), Case(T(3, 5), 0, i, value=2.0))
         yield from (Case(T(4), -1, T(values=[3, 1], dtype="int64"), T(2)), Case(T(3, 5), 0, T(0, 5, dtype="int64"), T(2, 5), torch=False))
         yield Case(T(3, 5), 0, T(values=[[3]], dtype="int64"), T(1, 1), error=(IndexError, "index 3 is out of range for dim 0 of size 3"))
         yield Case(T(3, 5), 0, i, T(1, 3), error=(RuntimeError, "index has size 2 in dim 0 of (2, 3) but src has 1 in (1, 3)"))
@@ -97,4 +98,5 @@ class ScatterValues(Overwriting):
         return Scatter.reference(self, x, dim, index, src)  # type: ignore[arg-type]
 
     def cases(self) -> Iterable[Case]:
-        yield from (Case(T(3, 5), 0, T(values=[[0, 2, 1], [2, 0, 0]], dtype="int64"), T(2, 4)), Case(T(3, 5), -1, T(2, 1, dtype="int64", low=0, high=5), 2.0))
+        yield Case(T(3, 5), 0, T(values=[[0, 2, 1], [2, 0, 0]], dtype="int64"), T(2, 4))
+        yield Case(T(3, 5), -1, T(2, 1, dtype="int64", low=0, high=5), 2.0)

@@ -46,7 +46,9 @@ class ScatterAdd(Overwriting):
 
     def cases(self) -> Iterable[Case]:
         i = T(2, 3, dtype="int64", low=0, high=3)
-        yield from (Case(T(3, 5), 0, i, T(2, 3)), Case(T(2, 3), 1, i, T(4, 3), torch=False), Case(T(3, 5), 0, T(0, 5, dtype="int64"), T(2, 5), torch=False))
-        yield from (Case(T(4), -1, T(7, dtype="int64", low=0, high=4), T(7)), Case(T(2, 3, 4), 1, T(1, 5, 4, dtype="int64", low=0, high=3), T(2, 5, 4), torch=False))
+        yield from (Case(T(3, 5), 0, i, T(2, 3)), Case(T(2, 3), 1, i, T(4, 3), torch=False))
+        yield Case(T(3, 5), 0, T(0, 5, dtype="int64"), T(2, 5), torch=False)
+        yield Case(T(4), -1, T(7, dtype="int64", low=0, high=4), T(7))
+        yield Case(T(2, 3, 4), 1, T(1, 5, 4, dtype="int64", low=0, high=3), T(2, 5, 4), torch=False)
         yield Case(T(3, 5), 0, T(values=[[3]], dtype="int64"), T(1, 1), error=(IndexError, "index 3 is out of range for dim 0 of size 3"))
         yield Case(T(3, 5), 0, i, T(1, 3), error=(RuntimeError, "index has size 2 in dim 0 of (2, 3) but src has 1 in (1, 3)"))

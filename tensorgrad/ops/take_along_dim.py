@@ -14,7 +14,8 @@ from ..tensor import Tensor, check_dim, wrap
 
 
 class TakeAlongDim(Op):
-    """`gather` with the input and `indices` broadcast in the dims other than `dim`; negative indices count from the end. Flattened without `dim`."""
+    """`gather` with the input and `indices` broadcast in the dims other than `dim`; negative indices count from the end. Flattened
+    without `dim`."""
 
     name = "take_along_dim"
     composite = True
@@ -26,7 +27,8 @@ class TakeAlongDim(Op):
         x = input.array
         d = check_dim("take_along_dim", dim, x.ndim)
         if i.ndim != x.ndim:
-            raise RuntimeError(f"take_along_dim: input of shape {tuple(x.shape)} and indices of shape {tuple(i.shape)} must have as many dimensions")
+            raise RuntimeError(f"take_along_dim: input of shape {tuple(x.shape)} and indices of shape {tuple(i.shape)} must have as "
+                               "many dimensions")
         rest = [s[:d] + s[d + 1:] for s in (x.shape, i.shape)]
         check_broadcast("take_along_dim", *rest)
         common = np.broadcast_shapes(*rest)
@@ -40,6 +42,7 @@ class TakeAlongDim(Op):
 
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(3, 5), T(3, 2, dtype="int64", low=-5, high=5), 1), Case(T(3, 5), T(4, 1, dtype="int64", low=0, high=3), 0))
-        yield from (Case(T(3, 4), T(2, 2, dtype="int64", low=0, high=12)), Case(T(1, 4, 2), T(3, 2, 1, dtype="int64", low=0, high=4), dim=-2))
+        yield Case(T(3, 4), T(2, 2, dtype="int64", low=0, high=12))
+        yield Case(T(1, 4, 2), T(3, 2, 1, dtype="int64", low=0, high=4), dim=-2)
         yield Case(T(3, 5), T(values=[[3]], dtype="int64"), 0, torch=False,
                    error=(IndexError, "index 3 is out of range for dim 0 of size 3"))

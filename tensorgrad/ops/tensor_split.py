@@ -1,6 +1,7 @@
 """tensor_split: parts as equal as can be, or cut at given places."""
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ from ..tensor import Tensor, check_dim
 
 
 class TensorSplit(Op):
-    """A tuple of views of dim `dim`: that many parts, the first ones longer by one where it does not divide; or cut before the given indices."""
+    """A tuple of views of dim `dim`: that many parts, the first ones longer by one where it does not divide; or cut before the given
+    indices."""
 
     name = "tensor_split"
     composite = True
@@ -28,7 +30,7 @@ class TensorSplit(Op):
             least, more = divmod(n, given)
             return fn.split(input, [least + (i < more) for i in range(given)], dim)
         cuts = [0, *[slice(i).indices(n)[1] for i in given], n]
-        return tuple(fn.narrow(input, dim, a, max(b - a, 0)) for a, b in zip(cuts, cuts[1:], strict=False))
+        return tuple(fn.narrow(input, dim, a, max(b - a, 0)) for a, b in itertools.pairwise(cuts))
 
     def reference(self, x: Any, indices_or_sections: Any, dim: int = 0) -> Any:
         return np.array_split(x, indices_or_sections, dim)

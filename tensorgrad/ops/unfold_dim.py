@@ -28,7 +28,8 @@ class UnfoldDim(Op):
         d = check_dim("unfold", dimension, x.ndim)
         n = x.shape[d] if x.ndim else 1
         if not 0 <= size <= n or step <= 0:
-            raise RuntimeError(f"unfold: windows of {size} every {step} do not fit into dim {d} of size {n}; size is at most {n}, step at least 1")
+            raise RuntimeError(f"unfold: windows of {size} every {step} do not fit into dim {d} of size {n}; size is at most {n}, "
+                               "step at least 1")
         ctx.args, ctx.shape, ctx.view = (d, size, step), x.shape, True
         return wrap(windows(x, d, size, step), input.device)
 

@@ -50,7 +50,8 @@ class ViewShape(Op):
         try:
             return wrap(x.reshape(resolve("view", x.shape, shape), copy=False), input.device)
         except ValueError:
-            raise RuntimeError(f"view: shape {tuple(x.shape)} with strides {input.stride()} cannot be viewed as {tuple(shape)} without a copy; "
+            raise RuntimeError(f"view: shape {tuple(x.shape)} with strides {input.stride()} cannot be viewed as {tuple(shape)} "
+                               "without a copy; "
                                "use reshape()") from None
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
@@ -77,7 +78,8 @@ class ViewDtype(Op):
         try:
             return wrap(x.view(dtype.np), input.device)
         except ValueError:
-            raise RuntimeError(f"view: shape {tuple(x.shape)} of {input.dtype.name} with strides {input.stride()} cannot be read as {dtype.name}: "
+            raise RuntimeError(f"view: shape {tuple(x.shape)} of {input.dtype.name} with strides {input.stride()} cannot be read as "
+                               f"{dtype.name}: "
                                "the last dim must be contiguous and its bytes a multiple of the new element size") from None
 
     def reference(self, x: Any, dtype: Any) -> Any:
@@ -86,5 +88,6 @@ class ViewDtype(Op):
     def cases(self) -> Iterable[Case]:
         from ..dtypes import float32, int32, int64, uint8
 
-        yield from (Case(T(2, 4, dtype="int32", high=9), int64), Case(T(3, dtype="int64", high=9), uint8), Case(T(3, dtype="int32", high=9), float32))
+        yield from (Case(T(2, 4, dtype="int32", high=9), int64), Case(T(3, dtype="int64", high=9), uint8))
+        yield Case(T(3, dtype="int32", high=9), float32)
         yield Case(T(3, dtype="int8", high=9), int32, error=(RuntimeError, "view: shape (3,) of int8"))

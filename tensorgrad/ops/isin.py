@@ -1,0 +1,35 @@
+"""isin: which elements are among given ones."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Node
+from ..cases import Case, T
+from ..op import Op, Operand
+from ..tensor import Tensor, wrap
+
+
+class IsIn(Op):
+    """For each of `elements` whether it is among `test_elements` (either may be a number); the contrary with `invert`."""
+
+    name = "isin"
+    method = differentiable = False
+
+    def forward(self, ctx: Node, elements: Operand, test_elements: Operand, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+        a = elements.array if isinstance(elements, Tensor) else np.asarray(elements)
+        b = test_elements.array if isinstance(test_elements, Tensor) else np.asarray(test_elements)
+        device = elements.device if isinstance(elements, Tensor) else test_elements.device  # type: ignore[union-attr]
+        a, b = (v.astype(np.float32) if v.dtype.itemsize == 2 and v.dtype.kind not in "iu" else v for v in (a, b))
+        return wrap(np.isin(a, b, assume_unique=assume_unique, invert=invert), device)
+
+    def reference(self, x: Any, test_elements: Any, invert: bool = False) -> Any:
+        tests = np.ravel(test_elements)
+        return np.array([bool((v == tests).any()) != invert for v in np.ravel(x)], bool).reshape(np.shape(x))
+
+    def cases(self) -> Iterable[Case]:
+        i = {"dtype": "int64", "low": 0, "high": 5}
+        yield from (Case(T(3, 4, **i), T(2, **i)), Case(T(7, **i), T(0, dtype="int64")), Case(T(5, **i), 2), Case(2, T(5, **i)))
+        yield Case(T(5, **i), T(2, **i), invert=True)
