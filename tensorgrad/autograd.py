@@ -108,10 +108,6 @@ class Node:
         """Replace an output among the saved tensors: a node that held its own output would be a cycle."""
         self._saved = tuple([_OwnOutput(t, index) if t is out else t for t in self._saved])  # type: ignore[union-attr]
 
-    def release(self) -> None:
-        """Drop what backward would need."""
-        self._saved = None
-
 
 class _Kept:
     """Stands for a saved tensor and gives it back when asked."""
@@ -332,33 +328,34 @@ def run_backward(
         edges = [edge_of(t) for t in targets]
         captured = {(id(e[0]), e[1]): None for e in edges if e is not None}
         needed = _needed([e for e, _ in roots], {id(e[0]) for e in edges if e is not None})
-    pending: dict[Node, list] = {}
-    leaves: dict[int, list] = {}
-    heap: list[tuple[int, Node]] = []
-
-    def send(edge: Edge, g: Any) -> None:
-        node, i = edge
-        if i < 0:
-            slot = leaves.get(id(node))
-            if slot is None:
-                leaves[id(node)] = [node, g]
-            else:
-                slot[1] = slot[1] + g
-            return
-        if needed is not None and id(node) not in needed:
-            return
-        grads = pending.get(node)
-        if grads is None:
-            grads = pending[node] = [None] * node.outputs
-            heapq.heappush(heap, (-node.seq, node))
-        grads[i] = g if grads[i] is None else grads[i] + g
-
+    pending: dict[Node, list] = {}  # gradients of the outputs of nodes that have not run yet
+    leaves: dict[int, list] = {}  # id -> [leaf, gradient so far]
+    heap: list[tuple[int, Node]] = []  # latest node first
     before, anomaly = MODE.enabled, MODE.anomaly
     MODE.enabled = create_graph
     try:
-        for edge, g in roots:
-            send(edge, g)
-        while heap:
+        result: list = [g for _, g in roots]
+        edges_out: Sequence = [edge for edge, _ in roots]
+        while True:
+            for edge in reversed(edges_out):
+                g = result.pop()  # so that nobody else holds it when it arrives
+                if edge is None or g is None:
+                    continue
+                node, i = edge
+                if i < 0:
+                    slot = leaves.get(id(node))
+                    if slot is None:
+                        leaves[id(node)] = [node, g]
+                    else:
+                        slot[1] = slot[1] + g
+                elif needed is None or id(node) in needed:
+                    grads = pending.get(node)
+                    if grads is None:
+                        grads = pending[node] = [None] * node.outputs
+                        heapq.heappush(heap, (-node.seq, node))
+                    grads[i] = g if grads[i] is None else grads[i] + g
+            if not heap:
+                break
             node = heapq.heappop(heap)[1]
             grads = pending.pop(node)
             if node.hooks is not None:
@@ -370,16 +367,13 @@ def run_backward(
             if node.outputs > 1 and node.materialize:
                 _fill_missing(node, grads)
             result = node.op.backward(node, *grads) if anomaly is None else anomaly(node, grads)
-            del grads
+            g = grads = None
             result = list(result) if result.__class__ is tuple else [result]
-            if len(result) != len(node.edges):
-                raise RuntimeError(f"{node.name}: backward returned {len(result)} gradients for {len(node.edges)} tensor inputs")
+            edges_out = node.edges
+            if len(result) != len(edges_out):
+                raise RuntimeError(f"{node.name}: backward returned {len(result)} gradients for {len(edges_out)} tensor inputs")
             if not retain_graph:
-                node.release()
-            for edge in reversed(node.edges):
-                g = result.pop()  # so that nobody else holds it when it arrives
-                if edge is not None and g is not None:
-                    send(edge, g)
+                node._saved = None
         g = None
         for slot in leaves.values():
             leaf = slot[0]
