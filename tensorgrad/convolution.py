@@ -97,8 +97,7 @@ def padding_of(op: str, padding: Any, kernel: tuple[int, ...], stride: tuple[int
         totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return [(t // 2, t - t // 2) for t in totals]
     if isinstance(padding, (tuple, list)) and len(padding) == len(kernel) and all(isinstance(p, (tuple, list)) for p in padding):
-        pairs = [several(op, "padding", p, 2, 0) for p in padding]
-        return [(before, after) for before, after in pairs]
+        return [(several(op, "padding", p[:1], 1, 0)[0], p[1]) for p in padding]  # less than nothing after: the last pixels go unused
     return [(p, p) for p in several(op, "padding", padding, len(kernel), 0)]
 
 
@@ -158,7 +157,8 @@ def pieces(g: Geometry, itemsize: int) -> Iterator[tuple[int, int]]:
 
 def padded(x: Any, g: Geometry) -> Any:
     """One image (C, H, W) with its border of zeros."""
-    return np.pad(x, ((0, 0), (g.top, g.bottom), (g.left, g.right))) if g.top or g.bottom or g.left or g.right else x
+    border = (g.top, max(g.bottom, 0)), (g.left, max(g.right, 0))
+    return np.pad(x, ((0, 0), *border)) if border != ((0, 0), (0, 0)) else x
 
 
 def windows(image: Any, g: Geometry, first: int, last: int) -> Iterator[tuple[int, int, Any]]:

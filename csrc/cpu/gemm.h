@@ -164,12 +164,10 @@ template <class T, int N> inline void transpose_block(const T* src, int64_t ld, 
     for (int i = 0; i < N; ++i) *reinterpret_cast<Vec*>(dst + i * step) = r[i];
 }
 
-// One panel of width R: dst[p * R + i] = src[i * rs + p * cs] for i < rows, p < k; zeros for rows <= i < R.
+// One panel of width R: dst[p * R + i] = src[i * rs + p * cs] for i < rows, p < k. The lanes beyond stay as they are: micro-kernels
+// compute whole vectors and drop what lies outside C.
 template <class T, int R> void pack_panel(const T* src, int64_t rs, int64_t cs, int rows, int64_t k, T* dst) {
     constexpr int B = R % LANES<T> == 0 ? LANES<T> : (R % 8 == 0 && LANES<T> > 8 ? 8 : std::min(R, LANES<T>));
-    if (rows < R)
-        for (int64_t p = 0; p < k; ++p)
-            for (int i = rows; i < R; ++i) dst[p * R + i] = T(0);
     if (rs == 1) {
         if (rows == R)
             for (int64_t p = 0; p < k; ++p) std::memcpy(dst + p * R, src + p * cs, R * sizeof(T));

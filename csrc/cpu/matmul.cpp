@@ -13,7 +13,7 @@ using namespace gemm;
 constexpr int64_t KC = 384, MC = 1536, NC_VECTORS = 3 * 64;  // A block up to 2.4 MB, B block up to 4.7 MB (float32)
 constexpr int64_t TASK_ROWS = 96, TASK_PANELS = 6;           // one task: its part of B (6 panels, 440 KB) stays in the second cache level
 constexpr int64_t DIRECT = 1 << 13;                          // elements of B that stay in the first cache level: read where they lie
-constexpr int64_t PARALLEL_FROM = 1 << 20;                   // multiply-adds; below, waking threads costs more than it gives
+constexpr int64_t PARALLEL_FROM = 1 << 23;                   // multiply-adds; below, waking threads costs more than it gives
 
 template <class T> struct Matrix {
     const T* data;
@@ -60,6 +60,43 @@ template <class T> void multiply(int64_t m, int64_t n, int64_t k, Matrix<T> a, M
     }
 }
 
+// out[i] = sum over p of a[i, p] x[p]. Rows that lie contiguous become dot products; else columns are added up, whole vectors of rows
+// at a time, for KC columns before the sums go to memory.
+template <class T> void multiply_vector(int64_t rows, int64_t k, Matrix<T> a, const T* x, int64_t xs, T* out, int64_t os) {
+    using Vec = Vector<T>;
+    constexpr int W = LANES<T>, U = 4;
+    const bool by_rows = a.cs == 1 && xs == 1, by_columns = a.rs == 1 && os == 1;
+    for (int64_t i = 0; i < rows;) {
+        if (by_columns && i + W * U <= rows) {
+            for (int64_t pc = 0; pc == 0 || pc < k; pc += KC) {
+                Vec acc[U] = {};
+                for (int64_t p = pc; p < std::min(k, pc + KC); ++p)
+                    for (int u = 0; u < U; ++u) acc[u] += *reinterpret_cast<const Vec*>(a.data + i + u * W + p * a.cs) * x[p * xs];
+                for (int u = 0; u < U; ++u) {
+                    Vec* to = reinterpret_cast<Vec*>(out + i + u * W);
+                    *to = pc ? *to + acc[u] : acc[u];
+                }
+            }
+            i += W * U;
+            continue;
+        }
+        const T* row = a.data + i * a.rs;
+        Vec acc[U] = {};
+        int64_t p = 0;
+        if (by_rows)
+            for (; p + W * U <= k; p += W * U)
+                for (int u = 0; u < U; ++u) acc[u] += *reinterpret_cast<const Vec*>(row + p + u * W) * *reinterpret_cast<const Vec*>(x + p + u * W);
+        T sum = 0, block = 0;
+        for (; p < k; ++p) {
+            block += row[p * a.cs] * x[p * xs];
+            if (p % 64 == 63) sum += block, block = 0;
+        }
+        acc[0] += acc[1] + (acc[2] + acc[3]);
+        for (int j = 0; j < W; ++j) sum += acc[0][j];
+        out[i++ * os] = sum + block;
+    }
+}
+
 // The offset of batch `index` (counted over the batch dimensions of `out`) in x, whose missing and single dimensions repeat.
 int64_t batch_offset(int64_t index, const Array& out, const Array& x) {
     int64_t offset = 0;
@@ -79,12 +116,16 @@ void matmul_packed(Array& out, const Array& x, const Array& y) {
         if (out.size() == 0) return;
         if (out.strides[od - 1] != 1 && n > 1) throw std::invalid_argument("the rows of the result must be contiguous");
         const int64_t batches = out.size() / (m * n);
-        const bool large = m * n * k >= PARALLEL_FROM && omp_get_max_threads() > 1;
+        const bool large = m > 1 && n > 1 && m * n * k >= PARALLEL_FROM && omp_get_max_threads() > 1;
 #pragma omp parallel for schedule(dynamic) if (!large && batches > 1 && batches * m * n * k >= PARALLEL_FROM)
-        for (int64_t i = 0; i < batches; ++i)
-            multiply<T>(m, n, k, {x.ptr<T>() + batch_offset(i, out, x), x.strides[xd - 2], x.strides[xd - 1]},
-                        {y.ptr<T>() + batch_offset(i, out, y), y.strides[yd - 2], y.strides[yd - 1]},
-                        out.ptr<T>() + batch_offset(i, out, out), out.strides[od - 2], large);
+        for (int64_t i = 0; i < batches; ++i) {
+            const Matrix<T> a{x.ptr<T>() + batch_offset(i, out, x), x.strides[xd - 2], x.strides[xd - 1]};
+            const Matrix<T> b{y.ptr<T>() + batch_offset(i, out, y), y.strides[yd - 2], y.strides[yd - 1]};
+            T* c = out.ptr<T>() + batch_offset(i, out, out);
+            if (n == 1) multiply_vector<T>(m, k, a, b.data, b.rs, c, out.strides[od - 2]);
+            else if (m == 1) multiply_vector<T>(n, k, {b.data, b.cs, b.rs}, a.data, a.cs, c, 1);
+            else multiply<T>(m, n, k, a, b, c, out.strides[od - 2], large);
+        }
     });
 }
 

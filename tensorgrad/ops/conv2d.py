@@ -149,8 +149,8 @@ def geometry(op: str, x: tuple[int, ...], w: tuple[int, ...], stride: Ints, padd
 
 
 def of_arrays(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], options: tuple[int, ...]) -> Geometry:
-    """The geometry as a kernel sees it: padding below and to the right is what the output needs (the rest is never read)."""
+    """The geometry as a kernel sees it: padding below and to the right is what the output needs, negative where it leaves pixels unused."""
     sh, sw, top, left, dh, dw, groups = options
-    bottom = max((y[2] - 1) * sh + dh * (w[2] - 1) + 1 - x[2] - top, 0)
-    right = max((y[3] - 1) * sw + dw * (w[3] - 1) + 1 - x[3] - left, 0)
+    bottom = (y[2] - 1) * sh + dh * (w[2] - 1) + 1 - x[2] - top
+    right = (y[3] - 1) * sw + dw * (w[3] - 1) + 1 - x[3] - left
     return Geometry(x[0], x[1], x[2], x[3], w[0], w[2], w[3], sh, sw, top, bottom, left, right, dh, dw, groups)

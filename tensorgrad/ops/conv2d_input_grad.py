@@ -39,7 +39,7 @@ class Conv2dInputGrad(Op):
         columns = w.reshape(g.groups, g.cout // g.groups, -1).swapaxes(1, 2)
         flat = gy.reshape(g.n, g.groups, g.cout // g.groups, g.oh * g.ow)
         for n in range(g.n):
-            image = np.zeros((g.cin, g.h + g.top + g.bottom, g.w + g.left + g.right), dx.dtype)
+            image = np.zeros((g.cin, g.h + g.top + max(g.bottom, 0), g.w + g.left + max(g.right, 0)), dx.dtype)
             for first, last in pieces(g, dx.itemsize):
                 parts = np.matmul(columns, flat[n, :, :, first * g.ow : last * g.ow]).reshape(g.cin, g.kh, g.kw, last - first, g.ow)
                 for i, j, view in windows(image, g, first, last):

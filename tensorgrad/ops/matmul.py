@@ -23,7 +23,7 @@ class Matmul(Op):
 
     name = "matmul"
     operators = ("__matmul__", "__rmatmul__")
-    defaults = ("cpu/openblas", "cpu/packed", "cpu/numpy")
+    defaults = ("cpu/packed", "cpu/openblas", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, other: Tensor) -> Tensor:
         x, y = input.array, other.array
