@@ -25,7 +25,7 @@ class device:
                 raise ValueError(f"device: cannot read {name!r}; write 'cpu', 'cuda' or 'cuda:1'")
             index = int(number)
         if kind not in backends.NAMES:
-            raise ValueError(f"device: there is no device {kind!r}; there are {', '.join(backends.NAMES)}")
+            raise ValueError(f"device: this installation has no device {kind!r}; it has: {', '.join(backends.NAMES)}")
         known = cls._known.get((kind, index))
         if known is None:
             known = object.__new__(cls)
