@@ -1,6 +1,6 @@
 """`tensorgrad.nn.functional`: every op that declares itself `functional`, and the few functions that exist only here.
 
-An op with an in-place twin takes `inplace=` here as its last argument, as PyTorch's activations do.
+An op with an in-place twin takes `inplace=` here as its last argument, as PyTorch's activations do; the twin is here too: `F.relu_`.
 """
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def _offer() -> None:
             own = op.inplace and "inplace" not in inspect.signature(op.call).parameters
             for name in (op.name, *op.aliases):
                 globals().setdefault(name, _with_inplace(op) if own else op.call)
+            if op.inplace:
+                globals().setdefault(op.name + "_", getattr(Tensor, op.name + "_"))
 
 
 _offer()

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..creation import from_numpy
+from ..dtypes import float32, float64
 from ..random import Generator
 from ..tensor import Tensor
 
@@ -63,12 +64,17 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
 @no_grad()
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
                   generator: Generator | None = None) -> Tensor:
-    """Normal, cut off outside [a, b]: a uniform draw between the ends' probabilities, through the inverse distribution function."""
-    def below(x: float) -> float:
-        return (1 + math.erf((x - mean) / (std * math.sqrt(2)))) / 2
-
-    tensor.uniform_(2 * below(a) - 1, 2 * below(b) - 1, generator=generator)
-    return tensor.erfinv_().mul_(std * math.sqrt(2)).add_(mean).clamp_(min=a, max=b)
+    """Normal, cut off outside [a, b]: a uniform draw, through the inverse of the distribution function tabulated between the ends."""
+    if a >= b or std <= 0:
+        raise ValueError(f"trunc_normal_: needs a < b and a positive std, got a={a}, b={b}, std={std}")
+    low, high = (a - mean) / std, (b - mean) / std
+    side = -1.0 if low > 0 else 1.0  # in the upper tail use the lower one: probabilities near 1 have few digits
+    ends = sorted(min(max(side * z, -12.0), 12.0) for z in (low, high))
+    z = np.linspace(*ends, 8193)
+    below = np.array([math.erfc(-v / math.sqrt(2)) for v in z])
+    u = uniform_(tensor.new_empty(tensor.shape, dtype=float64), generator=generator)
+    draw = below[0] + (below[-1] - below[0]) * u.device.backend.to_numpy(u.array)
+    return _assign(tensor, np.clip(mean + std * side * np.interp(draw, below, z), a, b))
 
 
 @no_grad()
@@ -161,7 +167,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
         return tensor
     rows = tensor.shape[0]
     cols = tensor.numel() // rows
-    drawn = normal_(tensor.new_empty((rows, cols), dtype="float32"), generator=generator)
+    drawn = normal_(tensor.new_empty((rows, cols), dtype=float32), generator=generator)
     a = drawn.device.backend.to_numpy(drawn.array).astype(np.float64)
     q, r = np.linalg.qr(a.T if rows < cols else a)
     q = q * np.sign(np.diag(r))  # so that the distribution is uniform
@@ -176,7 +182,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     rows, cols = tensor.shape
     zeros = math.ceil(sparsity * rows)
     normal_(tensor, 0, std, generator)
-    draw: Any = uniform_(tensor.new_empty((rows, cols), dtype="float32"), generator=generator)
+    draw: Any = uniform_(tensor.new_empty((rows, cols), dtype=float32), generator=generator)
     order = np.argsort(draw.device.backend.to_numpy(draw.array), axis=0)
     keep = np.ones((rows, cols), np.float32)
     np.put_along_axis(keep, order[:zeros], 0, axis=0)
