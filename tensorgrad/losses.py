@@ -1,10 +1,12 @@
 """What the losses share: reductions, and labels that are refused by name when they are wrong."""
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from .cases import Case, T
 from .tensor import Tensor
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -94,3 +96,15 @@ def label_weights(t: np.ndarray, weight: Tensor | None, ignore_index: int, kind:
     if weight is None:
         return kept.astype(kind)
     return np.where(kept, np.append(weight.array.astype(kind), kind(0))[np.where(kept, t, -1)], kind(0))
+
+
+def pair_cases(name: str, input: dict[str, Any] | None = None, target: dict[str, Any] | None = None, **options: Any) -> Iterable[Case]:
+    """Sample calls of a loss on two tensors of one shape; `input` and `target` are options of `T`, `options` a second set of arguments."""
+    a, b = input or {}, target or {}
+    for shape in ((5,), (3, 4), (), (2, 0)):
+        for reduction in REDUCTIONS:
+            yield Case(T(*shape, **a), T(*shape, **b), reduction=reduction, smooth=0 not in shape)
+    if options:
+        yield Case(T(3, 4, **a), T(3, 4, **b), **options)
+    yield Case(T(4, **a), T(4, 1, **b), torch=False, error=(ValueError, f"{name}: input has shape (4,) but target (4, 1)"))
+    yield Case(T(4, **a), T(4, **b), reduction="avg", error=(ValueError, f"{name}: reduction must be one of"))

@@ -23,7 +23,7 @@ def twin(op):
         for part in op.torch_name.split("."):
             found = getattr(found, part)
         return found
-    for place in (torch, torch.nn.functional, torch.Tensor):
+    for place in (torch.nn.functional,) if op.functional and not op.function else (torch, torch.nn.functional, torch.Tensor):
         if callable(getattr(place, op.name, None)):
             return getattr(place, op.name)
     return None
