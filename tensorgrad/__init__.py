@@ -28,7 +28,10 @@ from .dtypes import iinfo as iinfo
 from .dtypes import promote_types as promote_types
 from .dtypes import result_type as result_type
 from .dtypes import set_default_dtype as set_default_dtype
+from .interop import from_dlpack as from_dlpack
+from .interop import to_dlpack as to_dlpack
 from .printing import set_printoptions as set_printoptions
+from .random import *  # noqa: F403  (random.py has __all__)
 from .serialization import load as load
 from .serialization import save as save
 from .tensor import Size as Size

@@ -130,7 +130,8 @@ class _OwnOutput(_Kept):
         from .tensor import wrap
 
         out = wrap(self.array, self.device)
-        out.edge, out.tracked, out._cell = (node, self.index), True, self._cell
+        if MODE.enabled:
+            out.edge, out.tracked, out._cell = (node, self.index), True, self._cell
         return out
 
 
@@ -410,6 +411,8 @@ def _fill_missing(node: Node, grads: list) -> None:
 
 def _start(op: str, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None] | None) -> list[tuple[Edge, Tensor]]:
     """Checked (edge, gradient) pairs to start from."""
+    from .tensor import wrap
+
     if gradients is None:
         gradients = [None] * len(outputs)
     if len(gradients) != len(outputs):
@@ -422,7 +425,7 @@ def _start(op: str, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None
         if g is None:
             if t.numel() != 1:
                 raise RuntimeError(f"{op}: the output has shape {tuple(t.shape)}; only a single number needs no gradient argument")
-            g = t.new_ones(t.shape)
+            g = wrap(t.device.backend.xp.ones(t.array.shape, t.array.dtype), t.device)
         elif tuple(g.shape) != tuple(t.shape):
             raise ValueError(f"{op}: the output has shape {tuple(t.shape)} but its gradient {tuple(g.shape)}")
         elif g.dtype is not t.dtype:

@@ -53,8 +53,6 @@ class Pointwise(Op):
                 picked = functools.partial(_into_new, device.backend.xp, kernel.for_dtype(d.name), d.np)
             elif d.name in dispatch.HALF and device.type == "cpu":
                 picked = functools.partial(_in_float32, kernel.call, d.np)
-            elif d.is_floating_point and device.type == "cpu":
-                picked = functools.partial(_quietly, kernel.call)
             else:
                 picked = kernel.call
             self.picked[device, array.dtype] = picked
@@ -62,9 +60,9 @@ class Pointwise(Op):
 
 
 class _Quiet(threading.local):
-    """A context of its own per thread in which NumPy does not warn: infinity and NaN are answers.
+    """`QUIET.run(formula, ...)`: NumPy does not warn in it. Infinity and NaN are answers.
 
-    Entering a context costs a tenth of `np.errstate`, which would double the time of a small operation.
+    A context of its own per thread: entering it costs a tenth of `np.errstate`, which would double the time of a small operation.
     """
 
     def __init__(self) -> None:
@@ -73,23 +71,12 @@ class _Quiet(threading.local):
         self.run = context.run
 
 
-_QUIET = _Quiet()
-
-
-def _quietly(formula: Callable[..., Any], *args: Any) -> Any:
-    """Run a NumPy formula without its warnings."""
-    try:
-        return _QUIET.run(formula, *args)
-    except RuntimeError as e:  # a finaliser that runs inside a formula may use tensors too
-        if "cannot enter context" not in str(e):
-            raise
-        with np.errstate(all="ignore"):
-            return formula(*args)
+QUIET = _Quiet()
 
 
 def _in_float32(formula: Callable[..., Any], half: np.dtype, *args: Any) -> Any:
     """Run a NumPy formula on half-precision arrays by way of float32."""
-    y = _quietly(formula, *[a.astype(np.float32) if isinstance(a, np.ndarray) and a.dtype == half else a for a in args])
+    y = formula(*[a.astype(np.float32) if isinstance(a, np.ndarray) and a.dtype == half else a for a in args])
     return y.astype(half) if y.dtype == np.float32 else y
 
 
@@ -117,7 +104,7 @@ class Unary(Pointwise):
         if self.float_only and x.dtype not in _FLOAT_KINDS:
             x = x.astype(dtypes.get_default_dtype().np)
         device = input.device
-        out = wrap((self.picked.get((device, x.dtype)) or self.kernel(device, x))(x), device)
+        out = wrap(QUIET.run(self.picked.get((device, x.dtype)) or self.kernel(device, x), x), device)
         if ctx.edges is not None and self.saves:
             ctx.save(input if self.saves == "input" else out)
         return out
@@ -127,7 +114,7 @@ class Unary(Pointwise):
         x = input.array
         if self.float_only and x.dtype not in _FLOAT_KINDS:
             x = x.astype(dtypes.get_default_dtype().np)
-        out = wrap(self.kernel(input.device, x)(x, *numbers), input.device)
+        out = wrap(QUIET.run(self.kernel(input.device, x), x, *numbers), input.device)
         if self.saves:
             ctx.save(input if self.saves == "input" else out)
         return out
@@ -150,7 +137,7 @@ class Binary(Pointwise):
         if self.floats and like.dtype not in _FLOAT_KINDS:
             x, y = x.astype(dtypes.get_default_dtype().np), y.astype(dtypes.get_default_dtype().np)
             like = x
-        out = wrap((self.picked.get((device, like.dtype)) or self.kernel(device, like))(x, y), device)
+        out = wrap(QUIET.run(self.picked.get((device, like.dtype)) or self.kernel(device, like), x, y), device)
         if ctx.edges is not None:
             self.keep(ctx, input, other, out)
         return out

@@ -46,21 +46,92 @@ inline void philox_lanes(Key key, uint64_t first, uint32_t words[4][LANES]) {
     std::memcpy(words[3], c3, sizeof c3);
 }
 
-void philox(Array& out, int64_t seed, int64_t first_block) {
-    const int64_t n = out.size(), blocks = (n + 3) / 4;
+// Calls make(words of one block, values) for the blocks behind `n` values, `PER_BLOCK` values a block.
+template <int PER_BLOCK, class T, class F> void draw(T* out, int64_t n, int64_t seed, int64_t first_block, F make) {
     const Key key(seed);
-    auto* y = out.ptr<uint32_t>();
+    const int64_t blocks = (n + PER_BLOCK - 1) / PER_BLOCK;
 #pragma omp parallel for schedule(static) if (blocks >= SERIAL_BELOW)
     for (int64_t b = 0; b < blocks; b += LANES) {
-        uint32_t words[4][LANES], row[4 * LANES];
+        uint32_t words[4][LANES];
+        T values[PER_BLOCK * LANES];
         philox_lanes(key, uint64_t(first_block) + uint64_t(b), words);
-        for (int i = 0; i < LANES; ++i)
-            for (int w = 0; w < 4; ++w) row[4 * i + w] = words[w][i];
-        const int64_t left = n - 4 * b;
-        std::memcpy(y + 4 * b, row, sizeof(uint32_t) * size_t(left < 4 * LANES ? left : 4 * LANES));
+        for (int i = 0; i < LANES; ++i) {
+            const uint32_t block[4] = {words[0][i], words[1][i], words[2][i], words[3][i]};
+            make(block, values + PER_BLOCK * i);
+        }
+        const int64_t left = n - PER_BLOCK * b;
+        std::memcpy(out + PER_BLOCK * b, values, sizeof(T) * size_t(left < PER_BLOCK * LANES ? left : PER_BLOCK * LANES));
     }
 }
+
+inline uint64_t word64(const uint32_t* w) { return uint64_t(w[1]) << 32 | w[0]; }
+
+// Uniform in [0, 1): as many bits as the significand holds, so that 1 is never reached by rounding.
+inline float unit(const uint32_t* w, float) { return float(w[0] >> 8) * 0x1p-24f; }
+inline double unit(const uint32_t* w, double) { return double(word64(w) >> 11) * 0x1p-53; }
+
+// Uniform in (0, 1], from all bits: the logarithm of it is finite and reaches far into the tail.
+inline float positive(const uint32_t* w, float) { return (float(w[0]) + 1.0f) * 0x1p-32f; }
+inline double positive(const uint32_t* w, double) { return (double(word64(w) >> 11) + 1.0) * 0x1p-53; }
+
+void philox(Array& out, int64_t seed, int64_t first_block) {
+    draw<4>(out.ptr<uint32_t>(), out.size(), seed, first_block, [](const uint32_t* w, uint32_t* y) { std::memcpy(y, w, 16); });
+}
+
+void uniform(Array& out, int64_t seed, int64_t first_block, double low, double high) {
+    dispatch_float(out.dtype, "uniform_", [&]<class T>() {
+        constexpr int PER_BLOCK = 16 / sizeof(T), STEP = sizeof(T) / 4;
+        const T a = T(low), span = T(high - low), last = std::nextafter(T(high), T(low));
+        draw<PER_BLOCK>(out.ptr<T>(), out.size(), seed, first_block, [=](const uint32_t* w, T* y) {
+            for (int i = 0; i < PER_BLOCK; ++i) {
+                const T v = a + span * unit(w + STEP * i, T());
+                y[i] = v < T(high) || span == T(0) ? v : last;  // the sum may round up to the open end
+            }
+        });
+    });
+}
+
+// Box-Muller: two uniform numbers make two normal ones, sqrt(-2 ln u) (cos, sin)(2 pi v).
+void normal(Array& out, int64_t seed, int64_t first_block, double mean, double std) {
+    dispatch_float(out.dtype, "normal_", [&]<class T>() {
+        constexpr int PER_BLOCK = 16 / sizeof(T), STEP = sizeof(T) / 4;
+        draw<PER_BLOCK>(out.ptr<T>(), out.size(), seed, first_block, [=](const uint32_t* w, T* y) {
+            for (int i = 0; i < PER_BLOCK; i += 2) {
+                const T radius = std::sqrt(T(-2) * std::log(positive(w + STEP * i, T())));
+                const T angle = T(6.283185307179586477) * unit(w + STEP * (i + 1), T());
+                y[i] = T(mean) + T(std) * radius * std::cos(angle);
+                y[i + 1] = T(mean) + T(std) * radius * std::sin(angle);
+            }
+        });
+    });
+}
+
+void exponential(Array& out, int64_t seed, int64_t first_block, double rate) {
+    dispatch_float(out.dtype, "exponential_", [&]<class T>() {
+        constexpr int PER_BLOCK = 16 / sizeof(T), STEP = sizeof(T) / 4;
+        draw<PER_BLOCK>(out.ptr<T>(), out.size(), seed, first_block, [=](const uint32_t* w, T* y) {
+            for (int i = 0; i < PER_BLOCK; ++i) y[i] = -std::log(positive(w + STEP * i, T())) / T(rate);
+        });
+    });
+}
+
+// Integers in [low, low + count), count = 0 meaning all of 64 bits: the top half of a 64 x 64 bit product. The chance of a number
+// is off by less than count / 2^64 of itself.
+void integers(Array& out, int64_t seed, int64_t first_block, int64_t low, int64_t count) {
+    const uint64_t n = uint64_t(count);
+    draw<2>(out.ptr<int64_t>(), out.size(), seed, first_block, [=](const uint32_t* w, int64_t* y) {
+        for (int i = 0; i < 2; ++i) {
+            const uint64_t bits = word64(w + 2 * i);
+            y[i] = int64_t(uint64_t(low) + (n ? uint64_t((unsigned __int128)(bits) * n >> 64) : bits));
+        }
+    });
+}
+
 TG_KERNEL(philox, "cpu/rounds", "int32", philox)
+TG_KERNEL(uniform_, "cpu/philox", "float32 float64", uniform)
+TG_KERNEL(normal_, "cpu/philox", "float32 float64", normal)
+TG_KERNEL(exponential_, "cpu/philox", "float32 float64", exponential)
+TG_KERNEL(random_, "cpu/philox", "int64", integers)
 
 }  // namespace
 }  // namespace tg

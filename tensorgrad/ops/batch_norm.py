@@ -49,11 +49,13 @@ class BatchNorm(Op):
         y = xp.empty(x.shape, x.dtype)
         if x.size:
             lines = (x.shape[0], c, math.prod(x.shape[2:]))
-            moving = [t.array if t is not None and training else None for t in running]
+            moving = [xp.ascontiguousarray(t.array) if t is not None and training else None for t in running]
             self.kernel(input.device, x)(y.reshape(lines), ctx.mean, ctx.rstd, *moving, xp.ascontiguousarray(x).reshape(lines),
                                          flat(weight, xp), flat(bias, xp), int(ctx.training), float(momentum), ctx.eps)
-            for t in running:
-                if t is not None and training:
+            for t, moved in zip(running, moving, strict=True):
+                if t is not None and moved is not None:
+                    if moved is not t.array:
+                        t.array[...] = moved
                     version_cell(t)[0] += 1
         ctx.save(input, weight)
         return wrap(y, input.device)

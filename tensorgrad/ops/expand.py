@@ -28,6 +28,8 @@ class Expand(Op):
         shape = tuple(size[:lead]) + tuple(n if s == -1 else s for s, n in zip(size[lead:], x.shape, strict=True))
         steps = (0,) * lead + tuple(0 if n == 1 else step for n, step in zip(x.shape, x.strides, strict=True))
         ctx.shape, ctx.view = x.shape, True
+        if x.flags.c_contiguous and type(x) is np.ndarray:  # a tenth of the time as_strided takes
+            return wrap(np.ndarray(shape, x.dtype, x, 0, steps), input.device)
         return wrap(input.device.backend.xp.lib.stride_tricks.as_strided(x, shape, steps), input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:

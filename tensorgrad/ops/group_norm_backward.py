@@ -41,7 +41,7 @@ class GroupNormBackward(Op):
     def backward(self, ctx: Node, *gradients: Tensor) -> tuple:
         def formula(g: Tensor, x: Tensor, weight: Tensor | None) -> list[Tensor]:
             n, c = x.shape[:2]
-            grouped, line = (n, ctx.groups, c // ctx.groups, -1), (1, c, *[1] * (x.ndim - 2))
+            grouped, line = (n, ctx.groups, c // ctx.groups, math.prod(x.shape[2:])), (1, c, *[1] * (x.ndim - 2))
             w = None if weight is None else fn.reshape(weight, (1, *grouped[1:3], 1))
             dx, g_xhat = gradient_formula(fn.reshape(g, grouped), fn.reshape(x, grouped), w, (2, 3), ctx.eps)
             per_channel = [fn.reshape(fn.sum_to_size(fn.reshape(t, x.shape), line), c) for t in (g_xhat, g)]

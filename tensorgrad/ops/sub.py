@@ -24,9 +24,8 @@ class Sub(Binary):
     operators = ("__sub__", "__rsub__", "__isub__")
 
     def forward(self, ctx: Node, input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
-        for t in (input, other):
-            if isinstance(t, bool) or (isinstance(t, Tensor) and t.array.dtype.kind == "b"):
-                raise RuntimeError("sub: bools cannot be subtracted; use ^ or logical_xor, or convert with .long()")
+        if _is_bool(input) or _is_bool(other):
+            raise RuntimeError("sub: bools cannot be subtracted; use ^ or logical_xor, or convert with .long()")
         if alpha != 1:
             other = other * alpha
         ctx.alpha = alpha
@@ -48,3 +47,7 @@ class Sub(Binary):
         yield Case(T(3, 2), T(2), alpha=2.5)
         yield Case(T(2, dtype="bool"), T(2), error=(RuntimeError, "sub: bools cannot be subtracted"))
         yield Case(T(2, 3), T(2), error=(RuntimeError, "sub: shapes (2, 3) and (2,) do not broadcast"))
+
+
+def _is_bool(value: Operand) -> bool:
+    return value.array.dtype.kind == "b" if isinstance(value, Tensor) else isinstance(value, bool)

@@ -31,7 +31,7 @@ class Sum(Op):
         if not ctx.keepdim and len(ctx.dims) < len(ctx.shape):
             for d in sorted(ctx.dims):
                 g = g.unsqueeze(d)
-        return g.to(ctx.kind).expand(ctx.shape)
+        return (g if g.dtype is ctx.kind else g.to(ctx.kind)).expand(ctx.shape)
 
     def reference(self, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
         return x.sum(axis=tuple(dim) if isinstance(dim, list) else dim, keepdims=keepdim)

@@ -144,10 +144,10 @@ class _Region:
         args = list(self.others)
         for i, t in enumerate(self.inputs.saved):
             if t is not None:
-                args[i] = t
                 if t.tracked and t.edge is not None:
-                    args[i] = wrap(t.array, t.device)
-                    args[i].edge, args[i].tracked = (Node(_INPUTS), 0), True
+                    t = wrap(t.array, t.device)
+                    t.edge, t.tracked = (Node(_INPUTS), 0), True
+                args[i] = t
         return args
 
     def _name(self) -> str:

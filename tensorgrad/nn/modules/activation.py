@@ -32,10 +32,12 @@ class ReLU(_InPlace):
 
 
 class Hardtanh(Module):
-    """y = x cut off to [min_val, max_val]."""
+    """y = x cut off to [min_val, max_val]; min_value and max_value are former names of these."""
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False):
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False, min_value: float | None = None,
+                 max_value: float | None = None):
         super().__init__()
+        min_val, max_val = (min_val if min_value is None else min_value), (max_val if max_value is None else max_value)
         if min_val >= max_val:
             raise ValueError(f"{type(self).__name__}: min_val {min_val} must be below max_val {max_val}")
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
