@@ -5,5 +5,7 @@ from __future__ import annotations
 class UserError(ValueError):
     """Something given is wrong: a file, a folder, an option. The message says what was found, what was expected and how to go on.
 
-    The command line prints it as one line, without a traceback.
+    The command line prints it as one line, without a traceback, and ends with `exit_code`.
     """
+
+    exit_code = 2

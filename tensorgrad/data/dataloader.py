@@ -55,11 +55,11 @@ class DataLoader:
     `state_dict()` between two batches and `load_state_dict()` continue an epoch at the next batch, bit for bit.
     """
 
-    def __init__(self, dataset: Dataset | Sequence, batch_size: int | None = 1, shuffle: bool | None = None, sampler: Iterable | None = None,
-                 batch_sampler: Iterable[Sequence[int]] | None = None, num_workers: int = 0, collate_fn: Callable[[list], Any] | None = None,
-                 pin_memory: bool = False, drop_last: bool = False, timeout: float = 0, worker_init_fn: Callable[[int], None] | None = None,
-                 multiprocessing_context: Any = None, generator: Generator | None = None, *, prefetch_factor: int | None = None,
-                 persistent_workers: bool = False):
+    def __init__(self, dataset: Dataset | Sequence, batch_size: int | None = 1, shuffle: bool | None = None,
+                 sampler: Iterable | None = None, batch_sampler: Iterable[Sequence[int]] | None = None, num_workers: int = 0,
+                 collate_fn: Callable[[list], Any] | None = None, pin_memory: bool = False, drop_last: bool = False, timeout: float = 0,
+                 worker_init_fn: Callable[[int], None] | None = None, multiprocessing_context: Any = None,
+                 generator: Generator | None = None, *, prefetch_factor: int | None = None, persistent_workers: bool = False):
         if not hasattr(dataset, "__getitem__"):
             raise TypeError(f"DataLoader: a {type(dataset).__name__} has no items to ask for by number; define __getitem__ and __len__")
         if num_workers < 0 or timeout < 0:
@@ -104,6 +104,11 @@ class DataLoader:
         self._resuming = False
         keys = itertools.islice(keys, self._position, None)
         return self._counted(self._prefetched(keys) if self.num_workers else map(self._load, keys))
+
+    @property
+    def position(self) -> int:
+        """Batches given out in the current epoch."""
+        return self._position
 
     def _order(self) -> Iterable[Any]:
         order = self.batch_sampler if self.batch_sampler is not None else self.sampler

@@ -102,7 +102,8 @@ class WeightedRandomSampler(Sampler):
         if not isinstance(num_samples, int) or num_samples <= 0:
             raise ValueError(f"WeightedRandomSampler: num_samples must be a positive int, got {num_samples!r}")
         if not replacement and num_samples > (w > 0).sum():
-            raise ValueError(f"WeightedRandomSampler: {num_samples} samples without replacement, but only {(w > 0).sum()} weights are above zero")
+            raise ValueError(f"WeightedRandomSampler: {num_samples} samples without replacement, but only {(w > 0).sum()} weights are "
+                             "above zero")
         self.weights, self.num_samples, self.replacement, self.generator = w, num_samples, replacement, generator
 
     def __iter__(self) -> Iterator[int]:

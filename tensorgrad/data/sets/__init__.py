@@ -44,8 +44,8 @@ class ImageSet:
         h = hashlib.blake2b(digest_size=16)
         for images, labels in (self.train, self.val, self.test):
             h.update(f"{images.shape} {images.dtype}".encode())
-            h.update(np.ascontiguousarray(images))
-            h.update(labels)
+            h.update(np.ascontiguousarray(images).data)
+            h.update(np.ascontiguousarray(labels).data)
         return h.hexdigest()
 
     def statistics(self) -> tuple[float, float]:

@@ -16,7 +16,8 @@ def load(rest: str = "") -> ImageSet:
     """The set: 1293 images to train on, 144 to watch, 360 held out."""
     if rest:
         raise UserError(f"data 'digits:{rest}': the set digits takes nothing behind a colon")
-    rows = np.loadtxt(gzip.open(FILE, "rt"), np.uint8, delimiter=",")  # 64 pixels, label
+    with gzip.open(FILE, "rt") as f:
+        rows = np.loadtxt(f, np.uint8, delimiter=",")  # 64 pixels, label
     images, labels = rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int64)
     learn, test = held_out(images, labels, 360)
     train, val = held_out(*learn, 144)

@@ -1,0 +1,1 @@
+"""What the recipes share: the training loop, the run folder, plots, the progress display."""

@@ -1,0 +1,138 @@
+"""The run folder: settings, metrics, checkpoint and pictures of one training run.
+
+Nothing in it is ever half written: a file is written beside its place, flushed to the disk and then renamed. The metrics are also in the
+checkpoint, so that a run that was killed continues with exactly the lines that belong to it.
+"""
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from ... import serialization
+from ...atomic import write_atomic
+from ...errors import UserError
+
+CONFIG, METRICS, CHECKPOINT, LOCK = "config.json", "metrics.jsonl", "checkpoint.safetensors", ".lock"
+
+
+class Stopped(UserError):
+    """Training ended early; the message says why and how to continue."""
+
+    exit_code = 1
+
+
+class Run:
+    """One run folder. `settings` is what config.json holds: empty until `begin`, or read from a run that is resumed."""
+
+    def __init__(self, folder: Path, recipe: str, resumed: bool):
+        self.folder, self.recipe, self.resumed = folder, recipe, resumed
+        self.settings: dict[str, Any] = {}
+        self._lock: TextIO | None = None
+
+    @classmethod
+    def new(cls, out: str | None, recipe: str) -> Run:
+        """A run that will be written to `out`, by default runs/<recipe>-<time>; UserError where that holds a run already."""
+        folder = Path(out) if out else Path("runs") / time.strftime(f"{recipe}-%Y%m%d-%H%M%S")
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file; --out takes a folder")
+        found = [name for name in (CONFIG, METRICS, CHECKPOINT) if (folder / name).exists()]
+        if found:
+            raise UserError(f"{folder} already holds a run ({', '.join(found)}): continue it with --resume {folder}, or choose another "
+                            "--out")
+        return cls(folder, recipe, resumed=False)
+
+    @classmethod
+    def open(cls, folder: str, recipe: str | None = None) -> Run:
+        """The run in a folder; UserError where there is none, or one of another recipe."""
+        run = cls(Path(folder), recipe or "", resumed=True)
+        path = run.folder / CONFIG
+        try:
+            run.settings = json.loads(path.read_text("utf-8"))
+            found = run.settings["recipe"]
+            if not isinstance(run.settings["config"], dict) or not isinstance(run.settings["data"], dict):
+                raise TypeError
+        except FileNotFoundError:
+            raise UserError(f"{folder} holds no run: there is no {path}") from None
+        except OSError as e:
+            raise UserError(f"{path}: {e.strerror}") from None
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{path} is damaged: JSON with recipe, config and data is expected") from None
+        if recipe and found != recipe:
+            raise UserError(f"{folder} is a run of the recipe {found!r}, not of {recipe!r}: tensorgrad train {found} --resume {folder}")
+        run.recipe = found
+        return run
+
+    def begin(self, config: dict[str, Any], data: dict[str, Any], versions: dict[str, str]) -> None:
+        """Start a new run's folder, or check that a resumed one has the same data."""
+        if self.resumed:
+            for key, found in data.items():
+                before = self.settings["data"].get(key)
+                if before != found:
+                    raise UserError(f"{self.folder} was trained on other data: {key} was {before!r} and is now {found!r}; bring the old "
+                                    "data back, or start a new run")
+            self.lock()
+            return
+        self.settings = {"recipe": self.recipe, "config": config, "data": data, "versions": versions}
+        with self.writing("the run folder"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock()
+            write_atomic(self.folder / CONFIG, [(json.dumps(self.settings, indent=2) + "\n").encode()])
+
+    def lock(self) -> None:
+        """UserError where another process trains in this folder."""
+        self._lock = open(self.folder / LOCK, "w")  # noqa: SIM115  (held until the process ends)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{self.folder}: another process is training in it") from None
+        for left in self.folder.glob(".*.tmp"):  # of a write that was killed
+            left.unlink(missing_ok=True)
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to continue."""
+        return f"tensorgrad train {self.recipe} --resume {self.folder}"
+
+    @contextlib.contextmanager
+    def writing(self, what: str) -> Iterator[None]:
+        """Turns a full disk, and all else that keeps a file from being written, into one clear error."""
+        try:
+            yield
+        except OSError as e:
+            go_on = (f"the last checkpoint is whole: make room and continue with {self.resume_command}"
+                     if (self.folder / CHECKPOINT).exists() else "nothing was trained yet")
+            raise Stopped(f"{self.folder}: {what} could not be written: {e.strerror or e}; {go_on}") from None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint, in one step that either happens or does not."""
+        with self.writing("the checkpoint"):
+            serialization.save(state, self.folder / CHECKPOINT)
+
+    def load(self) -> dict[str, Any]:
+        """The checkpoint; UserError where it is missing or damaged."""
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            raise UserError(f"{self.folder} has no checkpoint ({path.name}): it ended before anything was trained; start a new run")
+        try:
+            state = serialization.load(path)
+        except (ValueError, RuntimeError, OSError) as e:
+            raise UserError(str(e) if str(path) in str(e) else f"{path}: {e}") from None
+        if not isinstance(state, dict) or not {"model", "history"} <= state.keys():
+            raise UserError(f"{path}: holds no training state (model, history, ... are expected)")
+        return state
+
+    def write_metrics(self, history: list[dict[str, Any]]) -> None:
+        """Make metrics.jsonl hold exactly these lines."""
+        with self.writing("the metrics"):
+            write_atomic(self.folder / METRICS, [json.dumps(line).encode() + b"\n" for line in history])
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file of the run."""
+        with self.writing(name):
+            write_atomic(self.folder / name, [content])
+
