@@ -21,12 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = [a for a in given if a != "--debug"]
     try:
         application(given)(args=given, prog_name="tensorgrad")
-    except (UserError, KeyboardInterrupt) as error:
+    except UserError as error:
         if debug:
             raise
-        stopped = isinstance(error, KeyboardInterrupt)
-        print("tensorgrad: stopped" if stopped else f"tensorgrad: {error}", file=sys.stderr)
-        sys.exit(130 if stopped else error.exit_code)  # type: ignore[union-attr]
+        print(f"tensorgrad: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 def application(arguments: Sequence[str]) -> Any:

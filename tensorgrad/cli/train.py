@@ -1,6 +1,7 @@
 """`tensorgrad train RECIPE`: train a network; the recipe's settings are the options."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
@@ -75,7 +76,8 @@ def _run(recipe: Any, name: str, out: str | None, resume: str | None, threads: i
     config.check()
     _prepare(config, threads)
     print(f"training {name} on {config.data}, into {run.folder}" + (" (resumed)" if resume else ""), flush=True)
-    last = recipe.train(config, run)
+    with contextlib.closing(run):
+        last = recipe.train(config, run)
     print(f"test accuracy {last['test_acc']:.2%}   {run.folder}: metrics.jsonl, checkpoint, curves, confusion matrix, worst mistakes")
     print(f"classify an image: tensorgrad predict {run.folder} {run.folder}/example-*.png")
 
@@ -104,7 +106,7 @@ def _prepare(config: Any, threads: int | None) -> None:
     try:
         tg.device(config.device)
     except (ValueError, RuntimeError, ImportError) as e:
-        raise UserError(f"--device {config.device}: {e}") from None
+        raise UserError(f"--device {config.device}: {str(e).removeprefix('device: ')}") from None
     for item in filter(None, (part.strip() for part in config.kernels.split(","))):
         op, eq, path = (part.strip() for part in item.partition("="))
         try:

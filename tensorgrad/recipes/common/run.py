@@ -85,13 +85,18 @@ class Run:
 
     def lock(self) -> None:
         """UserError where another process trains in this folder."""
-        self._lock = open(self.folder / LOCK, "w")  # noqa: SIM115  (held until the process ends)
+        self._lock = open(self.folder / LOCK, "w")  # noqa: SIM115  (held until `close`)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{self.folder}: another process is training in it") from None
         for left in self.folder.glob(".*.tmp"):  # of a write that was killed
             left.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let others have the folder."""
+        if self._lock is not None:
+            self._lock.close()
 
     @property
     def resume_command(self) -> str:

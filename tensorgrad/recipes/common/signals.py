@@ -6,6 +6,19 @@ import threading
 from types import FrameType
 from typing import Any
 
+from ...errors import UserError
+
+
+class Interrupted(UserError):
+    """A signal ended training."""
+
+
+def stopped(number: int, message: str) -> Interrupted:
+    """The error of a program that a signal ended; its exit code is the shell's for that."""
+    error = Interrupted(message)
+    error.exit_code = 128 + number
+    return error
+
 
 class StopSignal:
     """While it is entered, SIGINT and SIGTERM only set `received`; a second one ends the program at once."""
@@ -25,7 +38,7 @@ class StopSignal:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
-            raise KeyboardInterrupt
+            raise stopped(number, f"{signal.Signals(number).name}, twice: stopped at once; the last checkpoint is whole")
         self.received = number
 
     @property

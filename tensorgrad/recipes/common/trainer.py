@@ -24,13 +24,9 @@ from ...optim.lr_scheduler import LRScheduler
 from ...tensor import Tensor
 from .display import Display
 from .run import Run, Stopped
-from .signals import StopSignal
+from .signals import StopSignal, stopped
 
 Prepare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-class Interrupted(Stopped):
-    """A signal ended training after it was saved."""
 
 
 @dataclass
@@ -163,9 +159,7 @@ class Trainer:
     def leave_if(self, stop: StopSignal) -> None:
         """Leave, saved, if a signal asked for it."""
         if stop.received is not None:
-            error = Interrupted(f"{stop.name}: saved after {self.progress()}; continue with {self.run.resume_command}")
-            error.exit_code = 128 + stop.received
-            raise error
+            raise stopped(stop.received, f"{stop.name}: saved after {self.progress()}; continue with {self.run.resume_command}")
 
     def progress(self) -> str:
         """How far training came, in words."""
