@@ -6,6 +6,7 @@ from typing import Any
 from ...creation import full
 from ...tensor import Tensor
 from .. import functional as F
+from ..init import constant_
 from ..parameter import Parameter
 from .module import Module
 
@@ -111,7 +112,7 @@ class PReLU(Module):
 
     def reset_parameters(self) -> None:
         """Back to the slope `init`."""
-        self.weight.data.fill_(self.init)
+        constant_(self.weight, self.init)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.prelu(input, self.weight)

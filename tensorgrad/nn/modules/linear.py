@@ -41,8 +41,7 @@ class Linear(Module):
         init.fan_in_uniform_(self.bias, self.weight)
 
     def forward(self, input: Tensor) -> Tensor:
-        own = self._parameters  # spares two look-ups through __getattr__
-        return F.linear(input, own["weight"], own["bias"])
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
