@@ -40,8 +40,9 @@ def test_max_pool2d_on_random_geometries(path):
             try:
                 y, at = fn.max_pool2d(tg.tensor(x[None]), *options, return_indices=True)
             except RuntimeError as error:
-                assert "does not fit" in str(error) or "padding alone" in str(error)
-                continue
+                if "does not fit" in str(error) or "padding alone" in str(error):
+                    continue
+                raise
             want, want_at = by_loops(x, *options)
             np.testing.assert_array_equal(y.numpy()[0], want)
             np.testing.assert_array_equal(at.numpy()[0], want_at)
