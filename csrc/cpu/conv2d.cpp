@@ -4,7 +4,7 @@
 // packs their patches for a block of k straight from the image, and multiplies them by the packed weights. The gradient of the input
 // is the same product with other taps, one for each residue of the pixel position modulo the stride.
 #include "../core/registry.h"
-#include "patches.h"
+#include "depthwise.h"
 
 namespace tg {
 namespace {
@@ -14,6 +14,7 @@ using namespace patches;
 
 constexpr int64_t KC = 384;                 // depth of a block of patches
 constexpr int64_t BLOCK = 96 * 1024;        // elements of a block of patches: stays in the second cache level
+constexpr int64_t FEW = 4;                  // rows and channels per group computed without a matrix product
 constexpr int64_t PARALLEL_FROM = 1 << 21;  // multiply-adds
 
 template <class T> struct Product {  // one group and phase
@@ -39,7 +40,7 @@ template <class T> void pack_weights(const Product<T>& p, int64_t row, int rows,
 }
 
 // Rows k0 .. k0 + kc of the column matrix for pixels q .. q + count, count <= NR: one packed panel.
-template <class T> void pack_patches(const Product<T>& p, int64_t q, int64_t count, int64_t k0, int64_t kc, T* panel, std::vector<Move>& moves) {
+template <class T> void pack_patches(const Product<T>& p, int64_t q, int64_t count, int64_t k0, int64_t kc, T* panel, Plan& moves) {
     for (int64_t t = 0; t < p.tap_count; ++t) {
         int64_t c = ceil_div(std::max<int64_t>(k0 - t, 0), p.tap_count);
         if (c * p.tap_count + t >= k0 + kc) continue;
@@ -69,7 +70,7 @@ void run_task(const Product<T>& p, int64_t r0, int64_t r1, int64_t first_row, in
               const T* packed) {
     T* patches_block = scratch<T>(1, up(q1 - q0, NR<T>) * std::min(depth, k1 - k0));
     alignas(64) T tile[MR * NR<T>];
-    static thread_local std::vector<Move> moves;
+    static thread_local Plan moves;
     for (int64_t k = k0; k < k1; k += depth) {
         const int64_t kc = std::min(depth, k1 - k);
         for (int64_t q = q0; q < q1; q += NR<T>) pack_patches(p, q, std::min<int64_t>(NR<T>, q1 - q), k, kc, patches_block + (q - q0) * kc, moves);
@@ -137,6 +138,28 @@ template <class T> void run(const Product<T>& p, T* space, int64_t space_size) {
     }
 }
 
+// All groups of a convolution; `product(g)` describes one. Groups of few channels are computed plane by plane.
+template <class T, class F> void run_groups(int64_t groups, const F& product, T* space, int64_t space_size) {
+    const Product<T> first = product(0);
+    if (groups == 1 || first.rows > FEW || first.channels > FEW || first.depth() == 0) {
+        for (int64_t g = 0; g < groups; ++g) run(product(g), space, space_size);
+        return;
+    }
+    const int64_t planes = first.rows * first.grid.n, work = groups * planes * first.grid.plane() * first.depth();
+#pragma omp parallel if (work >= PARALLEL_FROM)
+    {
+        depthwise::Band<T> band(first.grid, first.taps, first.tap_count);
+#pragma omp for schedule(dynamic, 4)
+        for (int64_t t = 0; t < groups * planes; ++t) {
+            const Product<T> p = product(t / planes);
+            const int64_t row = t % planes / p.grid.n, n = t % p.grid.n;
+            if (p.grid.step_x == 1) depthwise::forward_plane<T, 1>(p, band, row, n);
+            else if (p.grid.step_x == 2) depthwise::forward_plane<T, 2>(p, band, row, n);
+            else depthwise::forward_plane<T, 0>(p, band, row, n);
+        }
+    }
+}
+
 template <class T> Source<T> source(const Array& x) {
     return {x.ptr<T>(), x.strides[0], x.strides[1], x.strides[2], x.strides[3], x.shape[2], x.shape[3]};
 }
@@ -148,13 +171,14 @@ void conv2d_forward(Array& y, const Array& x, const Array& w, const Array& bias,
         for (int64_t i = 0; i < w.shape[2]; ++i)
             for (int64_t j = 0; j < w.shape[3]; ++j) taps.push_back({i * dh - top, j * dw - left, i * w.strides[2] + j * w.strides[3]});
         const int64_t rows = w.shape[0] / groups, channels = w.shape[1];
-        for (int64_t g = 0; g < groups; ++g) {
+        auto product = [&](int64_t g) {
             Product<T> p{source<T>(x), {y.shape[0], y.shape[2], y.shape[3], sh, sw}, taps.data(), int64_t(taps.size()), channels, rows,
                          w.ptr<T>() + g * rows * w.strides[0], w.strides[0], w.strides[1], y.ptr<T>() + g * rows * y.strides[1], y.strides[1], y.strides[0],
                          y.strides[2], y.strides[3], bias ? bias.ptr<T>() + g * rows : nullptr};
             p.src.data += g * channels * x.strides[1];
-            run(p, space.ptr<T>(), space.size());
-        }
+            return p;
+        };
+        run_groups<T>(groups, product, space.ptr<T>(), space.size());
     });
 }
 
@@ -170,14 +194,15 @@ void conv2d_input_grad(Array& dx, const Array& gy, const Array& w, Array& space,
                     for (int64_t j = 0; j < w.shape[3]; ++j)
                         if ((py + top - i * dh) % sh == 0 && (px + left - j * dw) % sw == 0)
                             taps.push_back({(py + top - i * dh) / sh, (px + left - j * dw) / sw, i * w.strides[2] + j * w.strides[3]});
-                for (int64_t g = 0; g < groups; ++g) {
+                auto product = [&](int64_t g) {
                     Product<T> p{source<T>(gy), {dx.shape[0], ceil_div(dx.shape[2] - py, sh), ceil_div(dx.shape[3] - px, sw), 1, 1}, taps.data(),
                                  int64_t(taps.size()), channels, rows, w.ptr<T>() + g * channels * w.strides[0], w.strides[1], w.strides[0],
                                  dx.ptr<T>() + g * rows * dx.strides[1] + py * dx.strides[2] + px * dx.strides[3], dx.strides[1], dx.strides[0],
                                  sh * dx.strides[2], sw * dx.strides[3], nullptr};
                     p.src.data += g * channels * gy.strides[1];
-                    run(p, space.ptr<T>(), space.size());
-                }
+                    return p;
+                };
+                run_groups<T>(groups, product, space.ptr<T>(), space.size());
             }
     });
 }

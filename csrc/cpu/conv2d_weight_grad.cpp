@@ -4,7 +4,7 @@
 // over its part of the pixels; small results are computed in several parts of the batch, added up in order, so that there is work
 // for many threads and the sum does not depend on how many there are.
 #include "../core/registry.h"
-#include "patches.h"
+#include "depthwise.h"
 
 namespace tg {
 namespace {
@@ -16,6 +16,7 @@ constexpr int64_t KC = 256;        // pixels in a block
 constexpr int64_t ROWS = 256;      // of dW in a task
 constexpr int64_t PANELS = 4;      // of columns of dW in a task
 constexpr int64_t PARTS = 16;      // of the batch, at most
+constexpr int64_t FEW = 4;         // rows and channels per group computed without a matrix product
 constexpr int64_t PARALLEL_FROM = 1 << 21;
 
 template <class T> struct Product {  // one group
@@ -44,7 +45,7 @@ template <class T> void pack_gradient(const Product<T>& p, int64_t row, int64_t 
 }
 
 // Panels [pixel][NR] of the patches for columns [c0, c1) and pixels q .. q + count: rows of pixels first, then turned over.
-template <class T> void pack_patches(const Product<T>& p, int64_t c0, int64_t c1, int64_t q, int64_t count, T* rows, T* dst, std::vector<Move>& moves) {
+template <class T> void pack_patches(const Product<T>& p, int64_t c0, int64_t c1, int64_t q, int64_t count, T* rows, T* dst, Plan& moves) {
     const int64_t ld = up(count, LANES<T>);
     for (int64_t t = 0; t < p.tap_count; ++t) {
         int64_t c = ceil_div(std::max<int64_t>(c0 - t, 0), p.tap_count);
@@ -61,7 +62,7 @@ template <class T> void run_task(const Product<T>& p, int64_t r0, int64_t r1, in
     T* gradient = scratch<T>(0, up(ROWS, MR) * KC);
     T* columns = scratch<T>(1, PANELS * NR<T> * KC);
     T* rows = scratch<T>(2, PANELS * NR<T> * KC);
-    static thread_local std::vector<Move> moves;
+    static thread_local Plan moves;
     for (int64_t q = q0; q < q1; q += KC) {
         const int64_t count = std::min(KC, q1 - q);
         pack_gradient(p, r0, r1 - r0, q, count, gradient);
@@ -112,12 +113,28 @@ void conv2d_weight_grad(Array& dw, const Array& gy, const Array& x, Array& space
         for (int64_t i = 0; i < dw.shape[2]; ++i)
             for (int64_t j = 0; j < dw.shape[3]; ++j) taps.push_back({i * dh - top, j * dw_step - left, 0});
         const int64_t rows = dw.shape[0] / groups, channels = dw.shape[1];
-        for (int64_t g = 0; g < groups; ++g) {
-            Product<T> p{{x.ptr<T>() + g * channels * x.strides[1], x.strides[0], x.strides[1], x.strides[2], x.strides[3], x.shape[2], x.shape[3]},
+        auto product = [&](int64_t g) {
+            return Product<T>{{x.ptr<T>() + g * channels * x.strides[1], x.strides[0], x.strides[1], x.strides[2], x.strides[3], x.shape[2], x.shape[3]},
                          {gy.shape[0], gy.shape[2], gy.shape[3], sh, sw}, taps.data(), int64_t(taps.size()), channels, rows,
                          gy.ptr<T>() + g * rows * gy.strides[1], gy.strides[1], gy.strides[0], gy.strides[2], gy.strides[3],
                          dw.ptr<T>() + g * rows * channels * int64_t(taps.size())};
-            run(p, space.ptr<T>(), space.size());
+        };
+        if (groups == 1 || rows > FEW || channels > FEW || gy.size() == 0) {
+            for (int64_t g = 0; g < groups; ++g) run(product(g), space.ptr<T>(), space.size());
+            return;
+        }
+        const int64_t pairs = rows * channels, work = dw.size() * gy.shape[0] * gy.shape[2] * gy.shape[3];
+#pragma omp parallel if (work >= PARALLEL_FROM)
+        {
+            depthwise::Band<T> band(product(0).grid, taps.data(), int64_t(taps.size()));
+#pragma omp for schedule(dynamic)
+            for (int64_t t = 0; t < groups * pairs; ++t) {
+                const Product<T> p = product(t / pairs);
+                const int64_t row = t % pairs / channels, channel = t % channels;
+                if (sw == 1) depthwise::weight_plane<T, 1>(p, band, row, channel);
+                else if (sw == 2) depthwise::weight_plane<T, 2>(p, band, row, channel);
+                else depthwise::weight_plane<T, 0>(p, band, row, channel);
+            }
         }
     });
 }

@@ -33,75 +33,100 @@ struct Grid {  // the output pixels, and the steps of the source between neighbo
     int64_t size() const { return n * h * w; }
 };
 
-struct Move {  // `count` lanes from `lane` on: those from `first` to `last` are read at `offset` + i * stride, the others are zero
+// One vector of pixels is put together from moves: lanes first .. last read source[offset + lane * stride]. Other lanes are zero.
+struct Move {
     int64_t offset;
-    int lane, count, first, last;
+    int first, last;
+    uint32_t lanes;  // the same as a mask
+};
+
+struct Plan {
+    std::vector<Move> moves;
+    std::vector<int> ends;  // for each vector, the end of its moves
 };
 
 // The moves for pixels q .. q + count of the grid under one tap.
-template <class T> void plan(const Source<T>& src, const Grid& grid, const Tap& tap, int64_t q, int64_t count, std::vector<Move>& moves) {
-    moves.clear();
+template <class T> void plan(const Source<T>& src, const Grid& grid, const Tap& tap, int64_t q, int64_t count, Plan& out) {
+    constexpr int W = LANES<T>;
+    out.moves.clear();
+    out.ends.clear();
     const int64_t stride = src.sw * grid.step_x;
+    int64_t n = q / grid.plane(), y = q % grid.plane() / grid.w, x = q % grid.w;
     for (int64_t done = 0; done < count;) {
-        const int64_t at = q + done, n = at / grid.plane(), y = at % grid.plane() / grid.w, x = at % grid.w;
         const int64_t length = std::min(grid.w - x, count - done);
         const int64_t iy = y * grid.step_y + tap.dy, ix = x * grid.step_x + tap.dx;
-        int64_t first = ix < 0 ? gemm::ceil_div(-ix, grid.step_x) : 0;
-        int64_t last = ix < src.w ? (src.w - 1 - ix) / grid.step_x + 1 : 0;
-        if (iy < 0 || iy >= src.h) first = last = 0;
-        const int64_t offset = n * src.sn + iy * src.sh + ix * src.sw;
-        for (int64_t s = 0; s < length; s += LANES<T>) {
-            const int64_t c = std::min<int64_t>(LANES<T>, length - s);
-            moves.push_back({offset + s * stride, int(done + s), int(c), int(std::clamp<int64_t>(first - s, 0, c)), int(std::clamp<int64_t>(last - s, 0, c))});
+        int64_t first = done, last = done;  // the lanes of this run that lie inside the image
+        if (iy >= 0 && iy < src.h && ix + (length - 1) * grid.step_x >= 0 && ix < src.w) {
+            first = done + (ix < 0 ? gemm::ceil_div(-ix, grid.step_x) : 0);
+            last = done + std::min(length, (src.w - 1 - ix) / grid.step_x + 1);
         }
-        done += length;
+        const int64_t offset = n * src.sn + iy * src.sh + ix * src.sw - done * stride;  // lane l of the run is at offset + l * stride
+        for (done += length; first < last;) {
+            const int64_t v = first / W, to = std::min(last, (v + 1) * W);
+            while (int64_t(out.ends.size()) < v) out.ends.push_back(int(out.moves.size()));
+            const int f = int(first - v * W), l = int(to - v * W);
+            out.moves.push_back({offset + v * W * stride, f, l, ((2u << (l - 1)) - 1) & ~((1u << f) - 1)});
+            first = to;
+        }
+        x = 0;
+        if (++y == grid.h) y = 0, ++n;
     }
+    while (int64_t(out.ends.size()) < gemm::ceil_div(count, W)) out.ends.push_back(int(out.moves.size()));
 }
 
-template <class T> inline void replay_any(const std::vector<Move>& moves, const T* src, int64_t stride, T* dst) {
-    for (const Move& m : moves) {
-        T* d = dst + m.lane;
-        const T* s = src + m.offset;
-        for (int i = 0; i < m.first; ++i) d[i] = T(0);
-        for (int i = m.first; i < m.last; ++i) d[i] = s[i * stride];
-        for (int i = std::max(m.first, m.last); i < m.count; ++i) d[i] = T(0);
+template <class T> inline void replay_any(const Plan& plan, const T* src, int64_t stride, T* dst) {
+    int m = 0;
+    for (const int end : plan.ends) {
+        std::fill_n(dst, LANES<T>, T(0));
+        for (; m < end; ++m) {
+            const Move& move = plan.moves[m];
+            const T* s = src + move.offset;
+            for (int i = move.first; i < move.last; ++i) dst[i] = s[i * stride];
+        }
+        dst += LANES<T>;
     }
 }
 
 #if defined(__AVX512F__)
-// One masked load and one masked store a move: lanes outside the image load as zero, and memory outside it is not touched.
-inline __m512 load(__mmask16 m, const float* p) { return _mm512_maskz_loadu_ps(m, p); }
-inline __m512d load(__mmask8 m, const double* p) { return _mm512_maskz_loadu_pd(m, p); }
-inline void store(float* p, __mmask16 m, __m512 v) { _mm512_mask_storeu_ps(p, m, v); }
-inline void store(double* p, __mmask8 m, __m512d v) { _mm512_mask_storeu_pd(p, m, v); }
-inline __m512 evens(__m512 a, __m512 b) {
+inline void keep(float* p, __m512 v) { _mm512_storeu_ps(p, v); }
+inline void keep(double* p, __m512d v) { _mm512_storeu_pd(p, v); }
+inline __m512 zero(const float*) { return _mm512_setzero_ps(); }
+inline __m512d zero(const double*) { return _mm512_setzero_pd(); }
+// Masked loads leave the other lanes alone, and memory outside the mask untouched.
+inline __m512 merge(__m512 v, uint32_t lanes, const float* p) { return _mm512_mask_loadu_ps(v, __mmask16(lanes), p); }
+inline __m512d merge(__m512d v, uint32_t lanes, const double* p) { return _mm512_mask_loadu_pd(v, __mmask8(lanes), p); }
+inline __m512 merge_evens(__m512 v, uint32_t lanes, const float* p) {
     const __m512i index = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    return _mm512_permutex2var_ps(a, index, b);
+    const uint32_t spread = _pdep_u32(lanes, 0x55555555u);
+    const __m512 a = _mm512_maskz_loadu_ps(__mmask16(spread), p), b = _mm512_maskz_loadu_ps(__mmask16(spread >> 16), p + 16);
+    return _mm512_mask_mov_ps(v, __mmask16(lanes), _mm512_permutex2var_ps(a, index, b));
 }
-inline __m512d evens(__m512d a, __m512d b) { return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b); }
+inline __m512d merge_evens(__m512d v, uint32_t lanes, const double* p) {
+    const __m512i index = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+    const uint32_t spread = _pdep_u32(lanes, 0x5555u);
+    const __m512d a = _mm512_maskz_loadu_pd(__mmask8(spread), p), b = _mm512_maskz_loadu_pd(__mmask8(spread >> 8), p + 8);
+    return _mm512_mask_mov_pd(v, __mmask8(lanes), _mm512_permutex2var_pd(a, index, b));
+}
 
-template <class T> inline void replay_vector(const std::vector<Move>& moves, const T* src, int64_t stride, T* dst) {
-    using Mask = std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8>;
-    for (const Move& m : moves) {
-        const uint32_t lanes = m.last > m.first ? ((2u << (m.last - 1)) - 1) & ~((1u << m.first) - 1) : 0;
-        const Mask kept = Mask((2u << (m.count - 1)) - 1);
-        const T* s = src + m.offset;
-        if (stride == 1) {
-            store(dst + m.lane, kept, load(Mask(lanes), s));
-        } else {  // every other element of two vectors
-            const uint32_t spread = _pdep_u32(lanes, 0x55555555u);
-            store(dst + m.lane, kept, evens(load(Mask(spread), s), load(Mask(spread >> LANES<T>), s + LANES<T>)));
-        }
+template <class T, bool EVENS> inline void replay_vectors(const Plan& plan, const T* src, T* dst) {
+    const Move* m = plan.moves.data();
+    for (const int end : plan.ends) {
+        decltype(zero(src)) v = zero(src);
+        for (const Move* last = plan.moves.data() + end; m < last; ++m)
+            v = EVENS ? merge_evens(v, m->lanes, src + m->offset) : merge(v, m->lanes, src + m->offset);
+        keep(dst, v);
+        dst += LANES<T>;
     }
 }
 #endif
 
-// dst[lane] for all moves; `src` is the source's data at the channel wanted.
-template <class T> inline void replay(const std::vector<Move>& moves, const T* src, int64_t stride, T* dst) {
+// Whole vectors of pixels to dst; `src` is the source's data at the channel wanted, `stride` its step between neighbouring pixels.
+template <class T> inline void replay(const Plan& plan, const T* src, int64_t stride, T* dst) {
 #if defined(__AVX512F__)
-    if (stride == 1 || stride == 2) return replay_vector(moves, src, stride, dst);
+    if (stride == 1) return replay_vectors<T, false>(plan, src, dst);
+    if (stride == 2) return replay_vectors<T, true>(plan, src, dst);
 #endif
-    replay_any(moves, src, stride, dst);
+    replay_any(plan, src, stride, dst);
 }
 
 }  // namespace tg::patches

@@ -9,8 +9,10 @@ import numpy as np
 from ..autograd import Node
 from ..cases import Case, T
 from ..convolution import Geometry, Ints, check_bias, check_channels, check_operands, im2col, padded, padding_of, pieces, several, workspace
+from ..device import CPU
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
+from .matmul import MATMUL
 
 
 class Conv2d(Op):
@@ -51,13 +53,13 @@ class Conv2d(Op):
     @staticmethod
     @rung("cpu/im2col")
     def _im2col(y: Any, x: Any, w: Any, bias: Any, scratch: Any, *options: int) -> None:
-        g = of_arrays(x.shape, w.shape, y.shape, options)
+        g, matmul = of_arrays(x.shape, w.shape, y.shape, options), MATMUL.kernel(CPU, x)
         rows = w.reshape(g.groups, g.cout // g.groups, -1)
         flat = y.reshape(g.n, g.groups, g.cout // g.groups, g.oh * g.ow)
         for n in range(g.n):
             image = padded(x[n], g)
             for first, last in pieces(g, x.itemsize):
-                np.matmul(rows, im2col(image, g, first, last), out=flat[n, :, :, first * g.ow : last * g.ow])
+                matmul(flat[n, :, :, first * g.ow : last * g.ow], rows, im2col(image, g, first, last))
         if bias is not None:
             y += bias[:, None, None]
 

@@ -7,9 +7,11 @@ import numpy as np
 
 from ..autograd import Node
 from ..convolution import Geometry, pieces, windows, workspace
+from ..device import CPU
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .conv2d import of_arrays, packed_size
+from .matmul import MATMUL
 
 
 class Conv2dInputGrad(Op):
@@ -35,13 +37,15 @@ class Conv2dInputGrad(Op):
     @staticmethod
     @rung("cpu/im2col")
     def _im2col(dx: Any, gy: Any, w: Any, scratch: Any, *options: int) -> None:
-        g = of_arrays(dx.shape, w.shape, gy.shape, options)
+        g, matmul = of_arrays(dx.shape, w.shape, gy.shape, options), MATMUL.kernel(CPU, dx)
         columns = w.reshape(g.groups, g.cout // g.groups, -1).swapaxes(1, 2)
         flat = gy.reshape(g.n, g.groups, g.cout // g.groups, g.oh * g.ow)
         for n in range(g.n):
             image = np.zeros((g.cin, g.h + g.top + max(g.bottom, 0), g.w + g.left + max(g.right, 0)), dx.dtype)
             for first, last in pieces(g, dx.itemsize):
-                parts = np.matmul(columns, flat[n, :, :, first * g.ow : last * g.ow]).reshape(g.cin, g.kh, g.kw, last - first, g.ow)
+                parts = np.empty((g.groups, columns.shape[1], (last - first) * g.ow), dx.dtype)
+                matmul(parts, columns, flat[n, :, :, first * g.ow : last * g.ow])
+                parts = parts.reshape(g.cin, g.kh, g.kw, last - first, g.ow)
                 for i, j, view in windows(image, g, first, last):
                     view += parts[:, i, j]
             dx[n] = image[:, g.top : g.top + g.h, g.left : g.left + g.w]

@@ -7,9 +7,11 @@ import numpy as np
 
 from ..autograd import Node
 from ..convolution import Geometry, im2col, padded, pieces, workspace
+from ..device import CPU
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .conv2d import of_arrays
+from .matmul import MATMUL
 
 SPLITS = 16  # partial sums over parts of the batch, at most: the same for any number of threads
 
@@ -36,13 +38,15 @@ class Conv2dWeightGrad(Op):
     @staticmethod
     @rung("cpu/im2col")
     def _im2col(dw: Any, gy: Any, x: Any, scratch: Any, *options: int) -> None:
-        g = of_arrays(x.shape, dw.shape, gy.shape, options)
+        g, matmul = of_arrays(x.shape, dw.shape, gy.shape, options), MATMUL.kernel(CPU, dw)
         total = np.zeros((g.groups, g.cout // g.groups, g.cin // g.groups * g.kh * g.kw), dw.dtype)
+        part = np.empty_like(total)
         flat = gy.reshape(g.n, g.groups, g.cout // g.groups, g.oh * g.ow)
         for n in range(g.n):
             image = padded(x[n], g)
             for first, last in pieces(g, x.itemsize):
-                total += np.matmul(flat[n, :, :, first * g.ow : last * g.ow], im2col(image, g, first, last).swapaxes(1, 2))
+                matmul(part, flat[n, :, :, first * g.ow : last * g.ow], im2col(image, g, first, last).swapaxes(1, 2))
+                total += part
         dw[...] = total.reshape(dw.shape)
 
     def backward(self, ctx: Node, gdw: Tensor) -> tuple:
