@@ -19,6 +19,7 @@ from .autograd import Node
 from .cases import Case, T, binary_shapes, unary_shapes
 from .dispatch import Kernel
 from .op import Op, Operand, fn, is_number
+from .second_order import gradients_of
 from .tensor import Tensor, wrap
 
 ALL_TYPES = " ".join(d.name for d in dtypes.ALL)
@@ -31,6 +32,7 @@ class Pointwise(Op):
     ufunc = ""  # e.g. "exp": the whole formula is one function of the array module
     numpy_types = ALL_TYPES
     defaults = ("cpu/simd", "cpu/numpy")
+    warns = True  # NumPy may warn about what this op computes (overflow, 0/0): infinity and NaN are answers here
 
     def compute(self, xp: Any, *arrays: Any) -> Any:
         """The formula on arrays of module `xp`, where `ufunc` is not enough."""
@@ -123,6 +125,82 @@ class Unary(Pointwise):
         return unary_shapes(**self.domain) + special_cases()
 
 
+class Rounding(Unary):
+    """y = x rounded somehow: integers stay as they are, and the gradient is zero."""
+
+    float_only = False
+    saves = ""
+
+    def forward(self, ctx: Node, input: Tensor) -> Tensor:
+        if input.array.dtype not in _FLOAT_KINDS:
+            return wrap(input.array.copy(), input.device)
+        return super().forward(ctx, input)
+
+    def backward(self, ctx: Node, g: Tensor) -> Tensor:
+        return g.new_zeros(g.shape)
+
+    def cases(self) -> Iterable[Case]:
+        return [*super().cases(), Case(T(4, dtype="int64", low=-5, high=5))]
+
+
+class Activation(Unary):
+    """y = f(x), functional; its gradient is the op `<name>_backward`, an `ActivationBackward`."""
+
+    functional = True
+    function = method = False
+    numbers: tuple[float, ...] = ()
+
+    def backward(self, ctx: Node, g: Tensor) -> Tensor:
+        (x,) = ctx.saved
+        return getattr(fn, self.name + "_backward")(g, x, *ctx.numbers)
+
+    def apply(self, ctx: Node, input: Tensor, *numbers: float) -> Tensor:
+        if not input.dtype.is_floating_point:
+            raise RuntimeError(f"{self.name}: needs a floating tensor, got {input.dtype.name}; convert with .float()")
+        ctx.numbers = numbers
+        return super().apply(ctx, input, *numbers)
+
+    def forward(self, ctx: Node, input: Tensor) -> Tensor:
+        return self.apply(ctx, input)
+
+    def cases(self) -> Iterable[Case]:
+        yield from super().cases()
+        yield Case(T(3, dtype="int64"), error=(RuntimeError, f"{self.name}: needs a floating tensor, got int64"))
+
+
+class Piecewise(Activation):
+    """An activation made of straight pieces: `backward` selects, and its second derivative is that of a selection."""
+
+    domain = {"distinct": True, "low": -5.0, "high": 5.3}
+
+
+class ActivationBackward(Pointwise):
+    """gx = g f'(x) in one pass; `slope` is f' in ops, from which its own derivative is made."""
+
+    function = method = False
+    sample: tuple[float, ...] = ()  # numbers for the sample calls
+
+    def slope(self, x: Tensor, *numbers: Any) -> Tensor:
+        """f'(x) in ops."""
+        raise NotImplementedError
+
+    def forward(self, ctx: Node, g: Tensor, x: Tensor, *numbers: Any) -> Tensor:
+        ctx.numbers = numbers
+        ctx.save(g, x)
+        return wrap(self.kernel(g.device, x.array)(g.array, x.array, *numbers), g.device)
+
+    def backward(self, ctx: Node, gg: Tensor) -> tuple:
+        return gradients_of(lambda g, x: (g * self.slope(x, *ctx.numbers),), ctx.saved, (gg,), ctx.needs)
+
+    def reference(self, g: Any, x: Any, *numbers: Any) -> Any:
+        return g * self.slope(wrap(np.asarray(x, np.float64)), *numbers).array
+
+    def cases(self) -> Iterable[Case]:
+        for shape in ((0,), (), (7,), (3, 5)):
+            yield Case(T(*shape), T(*shape, distinct=True, high=2.3), *self.sample)
+        yield Case(T(41), T(41, low=-30, high=30), *self.sample)
+
+
 class Binary(Pointwise):
     """z = f(x, y) with broadcasting and promotion; either may be a number."""
 
@@ -169,6 +247,7 @@ class Comparison(Binary):
 
     torch_number_first = False
     differentiable = False
+    warns = False
 
 
 class Integers(Comparison):

@@ -1,29 +1,30 @@
-"""logsigmoid: y = ln(1 / (1 + e^-x))."""
+"""logsigmoid: y = ln sigmoid(x)."""
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
-from ..op import fn
-from ..pointwise import Unary
+from ..cases import Case, T, unary_shapes
+from ..op import Op, fn
 from ..tensor import Tensor
 
 
-class LogSigmoid(Unary):
-    """y = ln(1 / (1 + e^-x)) = min(x, 0) - ln(1 + e^-|x|), exact for large |x|."""
+class Logsigmoid(Op):
+    """y = ln(1 / (1 + e^-x)) = -softplus(-x), exact at both ends."""
 
     name = "logsigmoid"
+    function = method = False
     functional = True
-    function = method = inplace = False
+    composite = True
 
-    def compute(self, xp: Any, x: Any) -> Any:
-        return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
-
-    def backward(self, ctx: Node, g: Tensor) -> Tensor:
-        (x,) = ctx.saved
-        return g * fn.sigmoid(-x)
+    def forward(self, input: Tensor) -> Tensor:
+        return -fn.softplus(-input, 1.0, math.inf)
 
     def reference(self, x: Any) -> Any:
         return -np.logaddexp(0, -x)
+
+    def cases(self) -> Iterable[Case]:
+        return [*unary_shapes(), Case(T(40, low=-60, high=60))]

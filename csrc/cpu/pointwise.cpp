@@ -1,0 +1,84 @@
+// Arithmetic and elementary functions, one vector at a time: one pass over memory, no warnings, any strides.
+#include "../core/map.h"
+#include "../core/simd_math.h"
+
+namespace tg {
+namespace {
+
+using simd::V;
+using simd::all;
+
+// TG_UNARY(op, expression of the vector x); T is float or double.
+#define TG_UNARY(op, expression)                                                                        \
+    void op##_map(Array& y, const Array& a) {                                                           \
+        dispatch_float(y.dtype, #op, [&]<class T>() {                                                   \
+            const Array* in[] = {&a};                                                                   \
+            map<T>(y, in, [](V<T> x) -> V<T> { return expression; });                                   \
+        });                                                                                             \
+    }                                                                                                   \
+    TG_KERNEL(op, "cpu/simd", "float32 float64", op##_map)
+
+// TG_BINARY(op, expression of the vectors x and y).
+#define TG_BINARY(op, expression)                                                                       \
+    void op##_map(Array& z, const Array& a, const Array& b) {                                           \
+        dispatch_float(z.dtype, #op, [&]<class T>() {                                                   \
+            const Array* in[] = {&a, &b};                                                               \
+            map<T>(z, in, [](V<T> x, V<T> y) -> V<T> { return expression; });                           \
+        });                                                                                             \
+    }                                                                                                   \
+    TG_KERNEL(op, "cpu/simd", "float32 float64", op##_map)
+
+TG_BINARY(add, x + y)
+TG_BINARY(sub, x - y)
+TG_BINARY(mul, x * y)
+TG_BINARY(true_divide, x / y)
+TG_BINARY(maximum, x != x ? x : (x < y ? y : (y != y ? y : x)))
+TG_BINARY(minimum, x != x ? x : (x > y ? y : (y != y ? y : x)))
+
+TG_UNARY(neg, -x)
+TG_UNARY(abs, (x < T(0) ? -x : (x == T(0) ? V<T>{} : x)))
+TG_UNARY(square, x * x)
+TG_UNARY(reciprocal, T(1) / x)
+TG_UNARY(sqrt, simd::sqrt<T>(x))
+TG_UNARY(rsqrt, T(1) / simd::sqrt<T>(x))
+TG_UNARY(exp, simd::exp<T>(x))
+TG_UNARY(log, simd::log<T>(x))
+TG_UNARY(tanh, simd::tanh<T>(x))
+TG_UNARY(sigmoid, simd::sigmoid<T>(x))
+TG_UNARY(relu, (x < T(0) ? V<T>{} : x))
+TG_UNARY(erf, simd::erf<T>(x))
+TG_UNARY(erfc, simd::lanes<T>(x, [](T v) { return std::erfc(v); }))
+
+// Backward, from the gradient x and the saved output y.
+TG_BINARY(tanh_backward, x * (T(1) - y * y))
+TG_BINARY(sigmoid_backward, x * (y * (T(1) - y)))
+TG_BINARY(relu_backward, (y > T(0) ? x : V<T>{}))
+
+// y with erf(y) = x: Giles' approximation, then Newton's steps on the side (erf or erfc) that keeps the digits.
+template <class T> T inverse_erf(T x) {
+    const double a = std::abs(double(x));
+    if (!(a < 1)) return a == 1 ? std::copysign(std::numeric_limits<T>::infinity(), x) : std::numeric_limits<T>::quiet_NaN();
+    const double w = -std::log((1 - a) * (1 + a));
+    double y;
+    if (w < 5) {
+        const double c[] = {2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+                            -0.00125372503, -0.00417768164, 0.246640727, 1.50140941};
+        y = c[0];
+        for (int i = 1; i < 9; ++i) y = c[i] + y * (w - 2.5);
+    } else {
+        const double c[] = {-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+                            -0.0076224613, 0.00943887047, 1.00167406, 2.83297682};
+        y = c[0];
+        for (int i = 1; i < 9; ++i) y = c[i] + y * (std::sqrt(w) - 3);
+    }
+    y *= a;
+    for (int i = 0; i < 2; ++i) {
+        const double error = a < 0.5 ? std::erf(y) - a : (1 - a) - std::erfc(y);
+        y -= error * 0.886226925452758013649 * std::exp(y * y);
+    }
+    return T(std::copysign(y, double(x)));
+}
+TG_UNARY(erfinv, simd::lanes<T>(x, [](T v) { return inverse_erf<T>(v); }))
+
+}  // namespace
+}  // namespace tg

@@ -1,0 +1,28 @@
+"""isneginf: where x is -infinity."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..cases import Case, unary_shapes
+from ..pointwise import (
+    Unary,
+    special_cases,
+)
+
+
+class Isneginf(Unary):
+    """True where input is -infinity."""
+
+    name = "isneginf"
+    ufunc = "isneginf"
+    float_only = differentiable = False
+    inplace = False
+
+    def reference(self, x: Any) -> Any:
+        return x == -np.inf
+
+    def cases(self) -> Iterable[Case]:
+        yield from (*unary_shapes(), *special_cases())
