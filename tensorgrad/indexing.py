@@ -6,6 +6,7 @@ that it counts an int beside an index array as an array: hence the two steps her
 """
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -151,8 +152,8 @@ def _read(op: str, given: tuple, x: Any) -> Index:
 
 
 def positions(op: str, index: Any, dim: int, size: int, negative: bool = True) -> Any:
-    """Checked positions along a dim: a copy, counted from the front. IndexError names the first one out of range."""
-    index = index.astype(np.int64)
+    """Checked positions along a dim, counted from the front (a copy where negative ones may come). IndexError names one out of range."""
+    index = index.astype(np.int64, copy=negative)
     if index.size:
         low, high = int(index.min()), int(index.max())
         least = -size if negative else 0
@@ -189,22 +190,35 @@ def check_number(op: str, value: Any, name: str) -> None:
         raise TypeError(f"{op}: {name} must be a Tensor or a number, not a {type(value).__name__}; tensorgrad.tensor(...) makes one")
 
 
-def along_dim(op: str, x: Any, dim: int, index: Tensor) -> tuple[tuple, int, tuple[int, ...]]:
-    """(key, dim, shape of the index) for picking from `x` along `dim` by an index tensor with as many dims."""
-    i = check_index_tensor(op, index)
+def index_along(op: str, x: Any, dim: int, index: Tensor) -> tuple[Any, int]:
+    """(positions, dim) for picking from `x` along `dim` by an index tensor with as many dims; a scalar counts as one element in one dim."""
+    given = check_index_tensor(op, index)
     d = check_dim(op, dim, x.ndim)
-    shape, full = i.shape, x.shape
-    if not x.ndim or not i.ndim:  # a scalar counts as one element in one dim
-        i, full = (i.reshape(1) if not i.ndim else i), full or (1,)
-    if i.size and i.ndim != len(full):
-        raise RuntimeError(f"{op}: index of shape {tuple(shape)} and the tensor of shape {tuple(x.shape)} must have as many dimensions")
-    i = i.reshape((0,) * len(full)) if not i.size and i.ndim != len(full) else i
+    full = x.shape or (1,)
+    i = given if given.ndim else given.reshape(1)
+    if i.ndim != len(full):
+        if i.size:
+            raise RuntimeError(f"{op}: index of shape {tuple(given.shape)} and the tensor of shape {tuple(x.shape)} must have as many "
+                               "dimensions")
+        i = i.reshape((0,) * len(full))
     for k, (n, m) in enumerate(zip(i.shape, full, strict=True)):
         if k != d and n > m:
-            raise RuntimeError(f"{op}: index has size {n} in dim {k} of {tuple(shape)} but the tensor has {m} in {tuple(x.shape)}")
+            raise RuntimeError(f"{op}: index has size {n} in dim {k} of {tuple(given.shape)} but the tensor has {m} in {tuple(x.shape)}")
+    return positions(op, i, d, full[d], negative=False), d
+
+
+def along_dim(op: str, x: Any, dim: int, index: Tensor) -> tuple[tuple, int]:
+    """(NumPy key, dim) as `index_along`."""
+    i, d = index_along(op, x, dim, index)
     grids: list[Any] = [np.arange(n).reshape((1,) * k + (n,) + (1,) * (i.ndim - k - 1)) for k, n in enumerate(i.shape)]
-    grids[d] = positions(op, i, d, full[d], negative=False)
-    return tuple(grids), d, shape
+    grids[d] = i
+    return tuple(grids), d
+
+
+def in_columns(a: Any, d: int, shape: tuple[int, ...]) -> Any:
+    """`a` as (outer, n, inner) around dim `d`, in the other dims only as far as `shape` reaches; shares memory where strides allow."""
+    part = a[tuple([slice(None) if k == d else slice(n) for k, n in enumerate(shape)])]
+    return part.reshape(math.prod(shape[:d]), part.shape[d], math.prod(shape[d + 1:]))
 
 
 def rows_along(op: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -> tuple[int, Any, Any]:

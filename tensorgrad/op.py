@@ -339,6 +339,11 @@ def sizes(op: Op, name: str, given: tuple) -> tuple[int, ...]:
     """Sizes given one by one or as one sequence, as a tuple of ints."""
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = tuple(given[0])
+    for g in given:
+        if g.__class__ is not int:
+            break
+    else:
+        return given
     try:
         return tuple([int(g) if isinstance(g, Tensor) else g.__index__() for g in given])
     except (AttributeError, TypeError):

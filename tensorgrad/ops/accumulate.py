@@ -12,6 +12,8 @@ from ..cases import Case, T
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 
+FEW_COLUMNS = 16  # below, sorting costs more than adding one by one
+
 
 class Accumulate(Op):
     """A copy of `input` (N, D) with `source` (M, D) added to its rows `index` (M,).
@@ -35,6 +37,9 @@ class Accumulate(Op):
         xp = device.backend.xp
         if not source.size:
             return
+        if source.shape[1] < FEW_COLUMNS:
+            fn.scatter_add.op.add_columns(device, out, 0, xp.broadcast_to(index[:, None], source.shape), source)
+            return
         order = xp.argsort(index, kind="stable")
         in_order = index[order]
         starts = xp.concatenate([xp.zeros(1, np.int64), xp.flatnonzero(in_order[1:] != in_order[:-1]) + 1, xp.full(1, len(index))])
@@ -56,7 +61,7 @@ class Accumulate(Op):
         """x[key] += source in place, for a key of arrays of positions and full slices: the arrays' dims become rows."""
         xp = device.backend.xp
         dims = [d for d, k in enumerate(key) if not isinstance(k, slice)]
-        arrays = xp.broadcast_arrays(*[key[d] for d in dims])
+        arrays = xp.broadcast_arrays(*[xp.where(key[d] < 0, key[d] + x.shape[d], key[d]) for d in dims])
         if not source.size:
             return
         moved = xp.moveaxis(x, dims, range(len(dims)))

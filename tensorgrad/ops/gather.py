@@ -8,8 +8,9 @@ import numpy as np
 
 from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import along_dim
-from ..op import Op, fn
+from ..indexing import in_columns, index_along
+from ..op import Op, fn, rung
+from ..pointwise import ALL_TYPES
 from ..tensor import Tensor, wrap
 
 
@@ -21,15 +22,27 @@ class Gather(Op):
     """
 
     name = "gather"
+    defaults = ("cpu/columns", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
         if sparse_grad:
             raise NotImplementedError("gather: there are no sparse gradients")
-        key, d, shape = along_dim("gather", input.array, dim, index)
-        ctx.dim, ctx.shape = d, input.array.shape
+        x = input.array
+        i, d = index_along("gather", x, dim, index)
+        ctx.dim, ctx.shape = d, x.shape
         ctx.save(index)
-        x = input.array if input.array.ndim else input.array.reshape(1)
-        return wrap(x[key].reshape(shape), input.device)
+        out = input.device.backend.xp.empty(index.array.shape, x.dtype)
+        if i.size:
+            from_ = in_columns(x if x.ndim else x.reshape(1), d, i.shape)
+            at = in_columns(i, d, i.shape)
+            self.kernel(input.device, x)(out.reshape(at.shape), from_, at)
+        return wrap(out, input.device)
+
+    @staticmethod
+    @rung("cpu/numpy", ALL_TYPES)
+    def columns_numpy(out: Any, x: Any, index: Any) -> None:
+        """By NumPy, on (outer, n, inner) arrays."""
+        out[...] = np.take_along_axis(x, index, 1)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         (index,) = ctx.saved

@@ -85,7 +85,7 @@ class IndexAccumulate(Op):
 
     def reference(self, x: Any, index: Any, values: Any) -> Any:
         y = x.copy()
-        np.add.at(y, index, values)
+        np.add.at(y, index, values if values.ndim <= y[index].ndim else values[0])
         return y
 
     def cases(self) -> Iterable[Case]:

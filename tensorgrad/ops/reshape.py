@@ -37,13 +37,16 @@ class Reshape(Op):
 
     def forward(self, ctx: Node, input: Tensor, shape: Sizes) -> Tensor:
         x = input.array
-        new = resolve("reshape", x.shape, tuple(shape))
-        ctx.shape = x.shape
+        if shape and min(shape) < 0:
+            shape = resolve("reshape", x.shape, tuple(shape))
         try:
-            y = x.reshape(new, copy=False)
-            ctx.view = True
+            y = x.reshape(shape)
         except ValueError:
-            y = x.reshape(new)
+            resolve("reshape", x.shape, tuple(shape))
+            raise
+        ctx.shape = x.shape
+        base = y.base  # a view has its source's memory, a copy its own
+        ctx.view = base is not None and (base is x or base is x.base)
         return wrap(y, input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:

@@ -8,10 +8,12 @@ import numpy as np
 
 from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import along_dim, scatter_source
-from ..op import fn
+from ..indexing import in_columns, index_along, scatter_source
+from ..op import fn, rung
 from ..overwrite import Overwriting
 from ..tensor import Tensor, wrap
+
+ADDS_IN_FLOAT32 = 64  # to one place at most; beyond, sums are held in float64 and rounded once
 
 
 class ScatterAdd(Overwriting):
@@ -20,14 +22,38 @@ class ScatterAdd(Overwriting):
     Gradients flow to a `src` larger than `index` too; PyTorch has none for those."""
 
     name = "scatter_add"
+    defaults = ("cpu/columns", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-        key, ctx.dim, _ = along_dim(self.name, input.array, dim, index)
+        i, ctx.dim = index_along(self.name, input.array, dim, index)
         values, ctx.shape = scatter_source(self.name, input, index, src), src.array.shape
         ctx.save(index)
         x = self.target(input)
-        fn.accumulate.op.add_at(input.device, x if x.ndim else x.reshape(1), key, values if values.ndim else values.reshape(1))
+        fn.scatter_add.op.add_columns(input.device, x if x.ndim else x.reshape(1), ctx.dim, i, values)
         return wrap(x, input.device)
+
+    def add_columns(self, device: Any, x: Any, d: int, index: Any, src: Any) -> None:
+        """Add `src` to storage `x` along `d` at the positions `index`, in place."""
+        if not index.size:
+            return
+        at = in_columns(index, d, index.shape)  # (outer, m, inner)
+        into = in_columns(x, d, index.shape)  # (outer, n, inner)
+        sums = into
+        if at.shape[1] > ADDS_IN_FLOAT32 and x.dtype.kind not in "iub":
+            sums = into.astype(np.float64, copy=False)
+        self.kernel(device, src)(sums, at, src.reshape(at.shape))
+        if sums is not into:
+            into[...] = sums
+        if not device.backend.xp.may_share_memory(into, x):
+            part = x[tuple([slice(None) if k == d else slice(n) for k, n in enumerate(index.shape)])]
+            part[...] = into.reshape(part.shape)
+
+    @staticmethod
+    @rung("cpu/numpy", "float32 float64 float16 int64 int32 int16 int8 uint8 bool")
+    def columns_numpy(out: Any, index: Any, src: Any) -> None:
+        """By NumPy, on (outer, n, inner) arrays."""
+        outer, _, inner = index.shape
+        np.add.at(out, (np.arange(outer)[:, None, None], index, np.arange(inner)), src)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         if ctx.edges[2] is None:

@@ -28,7 +28,7 @@ class ScatterReduce(Overwriting):
     def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
         if reduce not in REDUCTIONS:
             raise ValueError(f"{self.name}: reduce must be one of {', '.join(REDUCTIONS)}, not {reduce!r}")
-        key, d, _ = along_dim(self.name, input.array, dim, index)
+        key, d = along_dim(self.name, input.array, dim, index)
         s = scatter_source(self.name, input, index, src)
         s = s if s.ndim else s.reshape(1)
         if ctx.edges is not None:  # the copy keeps what an in-place change overwrites

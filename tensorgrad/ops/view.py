@@ -47,9 +47,12 @@ class ViewShape(Op):
     def forward(self, ctx: Node, input: Tensor, shape: Sizes) -> Tensor:
         x = input.array
         ctx.shape, ctx.view = x.shape, True
+        if shape and min(shape) < 0:
+            shape = resolve("view", x.shape, shape)
         try:
-            return wrap(x.reshape(resolve("view", x.shape, shape), copy=False), input.device)
+            return wrap(x.reshape(shape, copy=False), input.device)
         except ValueError:
+            resolve("view", x.shape, shape)
             raise RuntimeError(f"view: shape {tuple(x.shape)} with strides {input.stride()} cannot be viewed as {tuple(shape)} "
                                "without a copy; "
                                "use reshape()") from None
