@@ -60,7 +60,7 @@ class CrossEntropy(Op):
         w = np.ones(classes) if weight is None else weight
         labels = target.dtype.kind in "iu"
         kept = np.asarray(target != ignore_index if labels else np.ones(nll.shape[:-1], bool))
-        q = np.eye(classes)[np.where(kept, target, 0)] if labels else np.moveaxis(target, at, -1)
+        q = 1.0 * (np.arange(classes) == np.where(kept, target, 0)[..., None]) if labels else np.moveaxis(target, at, -1)
         loss = ((1 - label_smoothing) * q + label_smoothing / classes) * nll
         loss = (loss * (w if not labels or label_smoothing else (q * w).sum(-1, keepdims=True))).sum(-1) * kept
         if reduction == "mean" and labels:
