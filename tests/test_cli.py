@@ -1,7 +1,9 @@
 """The command `tensorgrad`: help, doctor, kernels, predict, and how errors look."""
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 from pathlib import Path
 
@@ -156,3 +158,19 @@ def test_predict_bad_input(trained: Path, tmp_path: Path, capsys: pytest.Capture
     assert "no such file" in fails(capsys, "predict", trained, tmp_path / "none.png")
     assert "cannot be read as an image" in fails(capsys, "predict", trained, trained / "config.json")
     assert "holds no run" in fails(capsys, "predict", tmp_path, trained / "example-0.png")
+
+
+def test_progress_bar_on_a_terminal(tmp_path: Path) -> None:
+    main, terminal = os.openpty()
+    code = ("import os, sys; terminal = os.fdopen(int(sys.argv.pop(1)), 'w'); os.dup2(terminal.fileno(), 1); "
+            "from tensorgrad.cli import main; main()")
+    p = process(terminal, "train", "cnn", "--smoke", "--out", tmp_path / "run", code=code, pass_fds=[terminal])
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other end was closed
+        while piece := os.read(main, 4096):
+            shown += piece
+    os.close(main)
+    assert p.wait(timeout=30) == 0
+    for words in (b"epoch 1/1", b"loss", b"acc", b"samples/s", b"test accuracy"):
+        assert words in shown

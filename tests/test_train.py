@@ -325,3 +325,12 @@ def test_digits_are_learned(tmp_path: Path, capsys: pytest.CaptureFixture) -> No
     assert run(capsys, "train", "cnn", "--out", tmp_path / "run").code == 0
     assert metrics(tmp_path / "run")[-1]["test_acc"] >= 0.97
     assert time.perf_counter() - began < 30
+
+
+def test_threads_do_not_change_the_result(whole: Path, tmp_path: Path) -> None:
+    for threads in (1, 3):
+        folder = tmp_path / str(threads)
+        p = process(*CNN, "--out", folder, "--threads", threads)
+        assert p.wait(timeout=60) == 0
+        assert metrics(folder) == metrics(whole)
+        assert same_weights(folder, whole)

