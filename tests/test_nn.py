@@ -1,0 +1,245 @@
+"""Every layer against PyTorch's: printing, state_dict, values and gradients with the same weights."""
+from __future__ import annotations
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+from tensorgrad import nn
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of PyTorch about its own arguments
+
+
+def F(*shape):
+    """Normal numbers."""
+    return lambda rng: rng.normal(size=shape)
+
+
+def P(*shape):
+    """Numbers in (0, 1)."""
+    return lambda rng: rng.uniform(0.05, 0.95, size=shape)
+
+
+def I(n, *shape):  # noqa: E743  (short, as the table reads)
+    """Integers below n."""
+    return lambda rng: rng.integers(0, n, size=shape)
+
+
+def S(*shape):
+    """-1 and 1."""
+    return lambda rng: rng.choice([-1.0, 1.0], size=shape)
+
+
+IMAGE, SIGNAL, VECTOR, VOLUME = (F(2, 4, 6, 7),), (F(2, 4, 9),), (F(3, 4),), (F(2, 4, 3, 4, 5),)
+
+# (constructor, inputs). The constructor is evaluated in both packages.
+LAYERS = [
+    ("Identity()", VECTOR), ("Linear(4, 3)", VECTOR), ("Linear(4, 3, bias=False)", (F(2, 5, 4),)),
+    ("Bilinear(4, 3, 5)", (F(2, 4), F(2, 3))), ("Bilinear(4, 3, 5, bias=False)", (F(2, 4), F(2, 3))),
+    ("Conv1d(4, 6, 3)", SIGNAL), ("Conv1d(4, 6, 3, 2, 1, 2, 2, False)", SIGNAL), ("Conv1d(4, 6, 4, padding='same')", SIGNAL),
+    ("Conv2d(4, 6, 3)", IMAGE), ("Conv2d(4, 6, (3, 2), stride=(2, 1), padding=1, dilation=2, groups=2, bias=False)", IMAGE),
+    ("Conv2d(4, 4, 3, groups=4, padding='same')", IMAGE), ("Conv2d(4, 6, 3, padding='valid')", IMAGE),
+    ("Conv2d(4, 6, 3, padding=1, padding_mode='reflect')", IMAGE), ("Conv2d(4, 6, 3, padding=2, padding_mode='replicate')", IMAGE),
+    ("Conv2d(4, 6, (3, 4), padding='same', padding_mode='circular')", IMAGE), ("Conv2d(4, 6, 3)", (F(4, 6, 7),)),
+    ("Conv3d(4, 2, 2)", VOLUME), ("Conv3d(4, 6, (1, 2, 3), padding=1, groups=2)", VOLUME),
+    ("ConvTranspose1d(4, 6, 3, stride=2, output_padding=1)", SIGNAL),
+    ("ConvTranspose2d(4, 6, 3)", IMAGE), ("ConvTranspose2d(4, 6, 4, 2, 1, bias=False)", IMAGE),
+    ("ConvTranspose2d(4, 6, (3, 2), stride=2, padding=1, output_padding=1, groups=2, dilation=2)", IMAGE),
+    ("MaxPool1d(2)", SIGNAL), ("MaxPool2d(2)", IMAGE), ("MaxPool2d((3, 2), stride=2, padding=1, ceil_mode=True)", IMAGE),
+    ("MaxPool2d(3, 1, dilation=2)", IMAGE), ("AvgPool1d(2)", SIGNAL), ("AvgPool1d(3, 2, 1, count_include_pad=False)", SIGNAL),
+    ("AvgPool2d(2)", IMAGE), ("AvgPool2d((3, 2), 2, 1, True, False)", IMAGE), ("AvgPool2d(2, divisor_override=3)", IMAGE),
+    ("AdaptiveAvgPool1d(4)", SIGNAL), ("AdaptiveAvgPool2d(1)", IMAGE), ("AdaptiveAvgPool2d((None, 3))", IMAGE),
+    ("AdaptiveMaxPool1d(4)", SIGNAL), ("AdaptiveMaxPool2d((5, 3))", IMAGE), ("LPPool2d(2, 3, stride=2)", IMAGE), ("LPPool1d(2, 3)", SIGNAL),
+    ("BatchNorm1d(4)", VECTOR), ("BatchNorm1d(4)", SIGNAL), ("BatchNorm2d(4)", IMAGE), ("BatchNorm3d(4)", VOLUME),
+    ("BatchNorm2d(4, eps=1e-3, momentum=0.3, affine=False)", IMAGE), ("BatchNorm2d(4, momentum=None)", IMAGE),
+    ("BatchNorm2d(4, track_running_stats=False)", IMAGE),
+    ("LayerNorm(7)", IMAGE), ("LayerNorm((6, 7), eps=1e-3)", IMAGE), ("LayerNorm([7], elementwise_affine=False)", IMAGE),
+    ("LayerNorm(7, bias=False)", IMAGE), ("RMSNorm(7)", IMAGE), ("RMSNorm((6, 7), eps=1e-3)", IMAGE),
+    ("RMSNorm(7, elementwise_affine=False)", IMAGE), ("GroupNorm(2, 4)", IMAGE), ("GroupNorm(4, 4, affine=False)", SIGNAL),
+    ("GroupNorm(2, 4, bias=False)", IMAGE), ("BatchNorm2d(4, bias=False)", IMAGE), ("InstanceNorm2d(4, affine=True, bias=False)", IMAGE),
+    ("InstanceNorm1d(4)", SIGNAL), ("InstanceNorm2d(4, affine=True)", IMAGE), ("InstanceNorm2d(4, track_running_stats=True)", IMAGE),
+    ("InstanceNorm2d(4)", (F(4, 6, 7),)), ("InstanceNorm3d(4)", VOLUME), ("LocalResponseNorm(3)", IMAGE),
+    ("LocalResponseNorm(2, alpha=0.1, beta=0.5, k=2.0)", IMAGE),
+    ("Embedding(10, 3)", (I(10, 4, 5),)), ("Embedding(10, 3, padding_idx=2)", (I(10, 4, 5),)), ("Embedding(10, 3, -1)", (I(10, 7),)),
+    ("Embedding(10, 3, scale_grad_by_freq=True)", (I(10, 4, 5),)), ("Embedding(10, 3, max_norm=1.0)", (I(10, 4, 5),)),
+    ("EmbeddingBag(10, 3)", (I(10, 4, 5),)), ("EmbeddingBag(10, 3, mode='sum', padding_idx=1)", (I(10, 4, 5),)),
+    *((f"{name}(p=0.3)", IMAGE) for name in ("Dropout", "Dropout2d", "AlphaDropout", "FeatureAlphaDropout")),
+    ("Dropout1d()", SIGNAL), ("Dropout3d()", VOLUME), ("Dropout(0.2, True)", VECTOR),
+    *((f"{name}()", IMAGE) for name in (
+        "ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "SELU", "CELU", "GELU", "SiLU", "Mish", "Sigmoid", "Tanh", "Softplus", "Softsign",
+        "Hardtanh", "Hardswish", "Hardsigmoid", "LogSigmoid", "Tanhshrink", "Softshrink", "Hardshrink", "Softmax2d", "RReLU")),
+    *((f"{name}(inplace=True)", VECTOR) for name in (
+        "ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "CELU", "SiLU", "Mish", "Hardtanh", "Hardswish", "Hardsigmoid")),
+    ("LeakyReLU(0.2)", IMAGE), ("PReLU(4)", IMAGE), ("PReLU(4, init=0.1)", VECTOR), ("ELU(0.5)", IMAGE), ("CELU(2.0)", IMAGE),
+    ("GELU('tanh')", IMAGE), ("Hardtanh(-0.5, 2.0)", IMAGE), ("Softplus(2.0, 1.0)", IMAGE), ("Threshold(0.1, 20.0)", IMAGE),
+    ("Softshrink(0.2)", IMAGE), ("Hardshrink(0.2)", IMAGE), ("RReLU(0.1, 0.2)", IMAGE), ("GLU()", (F(3, 6),)), ("GLU(dim=1)", IMAGE),
+    *((f"{name}(dim={dim})", IMAGE) for name in ("Softmax", "LogSoftmax", "Softmin") for dim in (1, -1)),
+    ("Flatten()", IMAGE), ("Flatten(0, 2)", IMAGE), ("Unflatten(1, (2, 2))", IMAGE),
+    *((f"{kind}Pad{n}d(2)", x) for n, x in ((1, SIGNAL), (2, IMAGE), (3, VOLUME))
+      for kind in ("Zero", "Reflection", "Replication", "Circular")),
+    ("ZeroPad2d((1, 2, 0, 3))", IMAGE), ("ZeroPad2d((-1, 0, 1, 0))", IMAGE), ("ConstantPad1d(2, 3.5)", SIGNAL),
+    ("ConstantPad2d((1, 0, 0, 2), -1.0)", IMAGE), ("ConstantPad3d(1, 2.0)", VOLUME),
+    ("Upsample(scale_factor=2)", IMAGE), ("Upsample(size=(5, 9))", IMAGE), ("Upsample(scale_factor=2, mode='bilinear')", IMAGE),
+    ("Upsample(scale_factor=(2, 1.5), mode='bilinear', align_corners=True)", IMAGE), ("Upsample(scale_factor=2, mode='linear')", SIGNAL),
+    ("Upsample(size=5)", SIGNAL), ("UpsamplingNearest2d(scale_factor=2)", IMAGE), ("UpsamplingBilinear2d(size=(9, 9))", IMAGE),
+    ("PixelShuffle(2)", IMAGE), ("PixelUnshuffle(2)", (F(2, 3, 4, 6),)), ("ChannelShuffle(2)", IMAGE),
+    ("CosineSimilarity()", (F(3, 4), F(3, 4))), ("CosineSimilarity(dim=-1, eps=1e-3)", (F(3, 4), F(3, 4))),
+    ("PairwiseDistance()", (F(3, 4), F(3, 4))), ("PairwiseDistance(1.0, keepdim=True)", (F(3, 4), F(3, 4))),
+    ("Unfold(2)", IMAGE), ("Unfold((2, 3), dilation=2, padding=1, stride=2)", IMAGE), ("Fold((4, 5), 2)", (F(2, 8, 12),)),
+    ("MultiheadAttention(8, 2)", (F(5, 3, 8),) * 3), ("MultiheadAttention(8, 2, batch_first=True, bias=False)", (F(3, 5, 8),) * 3),
+    ("MultiheadAttention(8, 4, kdim=6, vdim=7)", (F(5, 3, 8), F(4, 3, 6), F(4, 3, 7))),
+    ("MultiheadAttention(8, 2, add_bias_kv=True, add_zero_attn=True)", (F(5, 3, 8),) * 3), ("MultiheadAttention(8, 1)", (F(5, 8),) * 3),
+    ("L1Loss()", (F(3, 4), F(3, 4))), ("MSELoss()", (F(3, 4), F(3, 4))), ("MSELoss(reduction='none')", (F(3, 4), F(3, 4))),
+    ("SmoothL1Loss(beta=0.5)", (F(3, 4), F(3, 4))), ("HuberLoss(delta=0.5)", (F(3, 4), F(3, 4))),
+    ("CrossEntropyLoss()", (F(3, 4), I(4, 3))), ("CrossEntropyLoss(ignore_index=1, label_smoothing=0.1)", (F(3, 4, 5), I(4, 3, 5))),
+    ("CrossEntropyLoss(size_average=False)", (F(3, 4), I(4, 3))), ("NLLLoss()", (F(3, 4), I(4, 3))), ("BCELoss()", (P(3, 4), P(3, 4))),
+    ("BCEWithLogitsLoss()", (F(3, 4), P(3, 4))), ("KLDivLoss(reduction='batchmean')", (F(3, 4), P(3, 4))),
+    ("KLDivLoss(log_target=True)", (F(3, 4), F(3, 4))), ("PoissonNLLLoss()", (F(3, 4), P(3, 4))),
+    ("PoissonNLLLoss(log_input=False, full=True)", (P(3, 4), P(3, 4))), ("GaussianNLLLoss(full=True)", (F(3, 4), F(3, 4), P(3, 4))),
+    ("HingeEmbeddingLoss(0.5)", (F(3, 4), S(3, 4))), ("SoftMarginLoss()", (F(3, 4), S(3, 4))),
+    ("MarginRankingLoss(0.3)", (F(5), F(5), S(5))), ("CosineEmbeddingLoss(0.2)", (F(3, 4), F(3, 4), S(3))),
+    ("MultiMarginLoss()", (F(3, 4), I(4, 3))), ("MultiMarginLoss(p=2, margin=0.5)", (F(3, 4), I(4, 3))),
+    ("MultiLabelSoftMarginLoss()", (F(3, 4), I(2, 3, 4))),
+    ("TripletMarginLoss(swap=True)", (F(3, 4), F(3, 4), F(3, 4))), ("TripletMarginWithDistanceLoss(margin=0.5)", (F(3, 4),) * 3),
+]
+
+
+def both(text):
+    """(ours, PyTorch's), in float64, with PyTorch's weights."""
+    torch.manual_seed(0)
+    theirs = eval(text, vars(torch.nn)).double()
+    with torch.no_grad():
+        for p in theirs.parameters():
+            if p.ndim == 1:  # scales and shifts that do something
+                p.add_(torch.rand_like(p))
+    ours = eval(text, vars(nn)).double()
+    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+    return ours, theirs
+
+
+def names(xs):
+    return [x[0] for x in xs]
+
+
+@pytest.mark.parametrize("text", dict.fromkeys(names(LAYERS)))
+def test_printing_and_state_dict(text):
+    ours, theirs = eval(text, vars(nn)), eval(text, vars(torch.nn))
+    assert repr(ours) == repr(theirs)
+    mine, other = ours.state_dict(), theirs.state_dict()
+    assert list(mine) == list(other)
+    assert [(tuple(t.shape), str(t.dtype).split(".")[1]) for t in mine.values()] == [
+        (tuple(t.shape), str(t.dtype).split(".")[1]) for t in other.values()]
+    assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
+    assert [p.requires_grad for p in ours.parameters()] == [p.requires_grad for p in theirs.parameters()]
+
+
+@pytest.mark.parametrize("text", dict.fromkeys(names(LAYERS)))
+def test_constructor_signature(text):
+    name = text.partition("(")[0]
+    mine, other = (inspect.signature(getattr(module, name).__init__).parameters for module in (nn, torch.nn))
+    if list(other) == ["self", "args", "kwargs"] and name != "Identity":  # PyTorch's Module takes any and ignores none: there are none
+        assert list(mine) == ["self"]
+        return
+    assert list(mine) == list(other)
+    for a, b in zip(mine.values(), other.values(), strict=True):
+        assert a.kind == b.kind
+        assert a.default == b.default or (a.default is b.default), a.name
+
+
+def tensors(out):
+    return [t for t in (out if isinstance(out, tuple) else (out,)) if t is not None]
+
+
+def close(a, b, what, rtol=1e-9):
+    b = b.detach().numpy()
+    assert a.shape == b.shape, what
+    assert np.allclose(a, b, rtol=rtol, atol=1e-10, equal_nan=True), f"{what}: {np.abs(a - b).max()}"
+
+
+@pytest.mark.parametrize(("text", "inputs"), LAYERS, ids=[f"{i}-{x[0]}" for i, x in enumerate(LAYERS)])
+@pytest.mark.parametrize("training", [True, False])
+def test_values_and_gradients(text, inputs, training):
+    random = "Dropout" in text or "RReLU" in text
+    if random and training:
+        pytest.skip("random in training")
+    ours, theirs = both(text)
+    ours.train(training)
+    theirs.train(training)
+    rng = np.random.default_rng(0)
+    arrays = [make(rng) for make in inputs]
+    if text.startswith("MultiheadAttention") and len({id(f) for f in inputs}) == 1:
+        arrays = arrays[:1] * 3
+    leaves = {id(a): (tg.tensor(a), torch.tensor(a)) for a in arrays}
+    for mine, other in leaves.values():
+        if mine.dtype.is_floating_point and ("Loss" not in text or mine is leaves[id(arrays[0])][0]):
+            mine.requires_grad_()
+            other.requires_grad_()
+    in_place = "inplace=True" in text
+    for _ in range(2):  # twice, for running statistics
+        got = tensors(ours(*[leaves[id(a)][0] * 1 if in_place else leaves[id(a)][0] for a in arrays]))
+        want = tensors(theirs(*[leaves[id(a)][1] * 1 if in_place else leaves[id(a)][1] for a in arrays]))
+    assert len(got) == len(want)
+    for a, b in zip(got, want, strict=True):
+        close(a.detach().numpy(), b, "output")
+    weights = [rng.normal(size=b.shape) for b in want]
+    sum((a * tg.tensor(w)).sum() for a, w in zip(got, weights, strict=True) if a.requires_grad).backward()
+    sum((b * torch.tensor(w)).sum() for b, w in zip(want, weights, strict=True) if b.requires_grad).backward()
+    for mine, other in leaves.values():
+        if other.grad is not None:
+            # PyTorch's gradient of hardsigmoid multiplies by 1/6 in float32, also for float64
+            close(mine.grad.numpy(), other.grad, "gradient of an input", 1e-7 if "Hardsigmoid" in text else 1e-9)
+    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        close(mine.grad.numpy(), other.grad, name)
+    for (name, mine), other in zip(ours.named_buffers(), theirs.buffers(), strict=True):
+        close(mine.numpy(), other, name)
+
+
+def test_max_unpool2d():
+    x = np.random.default_rng(0).normal(size=(2, 3, 6, 7))
+    for package, make in ((nn, tg.tensor), (torch.nn, torch.tensor)):
+        pool, unpool = package.MaxPool2d(2, return_indices=True), package.MaxUnpool2d(2)
+        values, where = pool(make(x))
+        out = unpool(values, where, output_size=(2, 3, 6, 7))
+        if package is nn:
+            ours, text = out.numpy(), repr(unpool)
+    assert np.array_equal(ours, out.numpy())
+    assert text == repr(unpool)
+
+
+def test_every_layer_is_in_the_table():
+    tested = {x[0].partition("(")[0] for x in LAYERS}
+    elsewhere = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "NonDynamicallyQuantizableLinear",
+                 "NLLLoss2d", "MaxUnpool2d"}
+    ours = {n for n, c in vars(nn).items() if isinstance(c, type) and issubclass(c, nn.Module) and not n.startswith("_")}
+    assert not ours - tested - elsewhere
+    assert not tested - ours
+
+
+@pytest.mark.parametrize(("text", "fan_in"), [
+    ("Linear(300, 200)", 300), ("Conv2d(30, 40, 5)", 750), ("Conv2d(32, 40, 5, groups=2)", 400), ("ConvTranspose2d(40, 30, 5)", 750),
+    ("Conv1d(30, 40, 5)", 150), ("Bilinear(100, 20, 30)", 100)])
+def test_initial_distribution_is_pytorchs(text, fan_in):
+    """Uniform in +-1/sqrt(fan_in), for both packages."""
+    tg.manual_seed(0)
+    torch.manual_seed(0)
+    ours, theirs, bound = eval(text, vars(nn)), eval(text, vars(torch.nn)), 1 / math.sqrt(fan_in)
+    for name in ("weight", "bias"):
+        for x in (getattr(ours, name).detach().numpy(), getattr(theirs, name).detach().numpy()):
+            assert np.abs(x).max() <= bound
+            assert np.abs(x).max() > 0.8 * bound
+            assert abs(x.std() - bound / math.sqrt(3)) < 6 * bound / math.sqrt(x.size)
+            assert abs(x.mean()) < 6 * bound / math.sqrt(3 * x.size)
+
+
+def test_initial_embedding_and_attention():
+    tg.manual_seed(0)
+    e = nn.Embedding(100, 50, padding_idx=3).weight.detach().numpy()
+    assert (e[3] == 0).all()
+    assert abs(e.std() - 1) < 0.05
+    a = nn.MultiheadAttention(32, 4)
+    assert np.abs(a.in_proj_weight.detach().numpy()).max() <= math.sqrt(6 / (32 + 96))
+    assert (a.in_proj_bias.detach().numpy() == 0).all()
