@@ -105,7 +105,36 @@ public:
     }
 };
 
+// Rows of a few outputs: vectors would be mostly empty, so each window is scanned by itself.
+template <class T, class I> void pool_narrow(T* y, I* indices, const T* x, int64_t begin, int64_t end, const Geometry& g) {
+    for (int64_t p = begin; p < end; ++p) {
+        const T* plane = x + p * g.H * g.W;
+        for (int64_t i = 0; i < g.HO; ++i) {
+            int64_t top = i * g.sh - g.ph;
+            const int64_t bottom = std::min(top + (g.kh - 1) * g.dh, g.H - 1);
+            while (top < 0) top += g.dh;
+            for (int64_t j = 0; j < g.WO; ++j) {
+                int64_t left = j * g.sw - g.pw;
+                const int64_t right = std::min(left + (g.kw - 1) * g.dw, g.W - 1);
+                while (left < 0) left += g.dw;
+                int64_t at = top * g.W + left;
+                T best = plane[at];
+                for (int64_t r = top; r <= bottom; r += g.dh)
+                    for (int64_t c = left; c <= right; c += g.dw) {
+                        const T v = plane[r * g.W + c];
+                        const bool take = beats(v, best);
+                        best = take ? v : best;
+                        at = take ? r * g.W + c : at;
+                    }
+                y[(p * g.HO + i) * g.WO + j] = best;
+                if (indices) indices[(p * g.HO + i) * g.WO + j] = I(at);
+            }
+        }
+    }
+}
+
 template <class T, class I, bool WITH_INDICES> void pool_planes(T* y, I* indices, const T* x, int64_t begin, int64_t end, const Geometry& g) {
+    if (g.WO < 8 && g.kw * g.kh <= 16) return pool_narrow(y, indices, x, begin, end, g);
     RowMax<T, WITH_INDICES> rows(g);
     for (int64_t p = begin; p < end; ++p) {
         int64_t ready = 0;  // input rows below this one are reduced (those still in the ring)
@@ -132,7 +161,7 @@ void max_pool2d(Array& y, Array& indices, const Array& x, int64_t kh, int64_t kw
     if (g.H * g.W > std::numeric_limits<int32_t>::max() / 2) throw std::invalid_argument("a plane of x has more than 2^30 elements");
     dispatch_float(x.dtype, "max_pool2d", [&]<class T>() {
         parallel_ranges(x.shape[0], x.size(), [&](int64_t begin, int64_t end) {
-            if (!indices) pool_planes<T, int32_t, false>(y.ptr<T>(), nullptr, x.ptr<T>(), begin, end, g);
+            if (!indices) pool_planes<T, int32_t, false>(y.ptr<T>(), static_cast<int32_t*>(nullptr), x.ptr<T>(), begin, end, g);
             else if (indices.dtype == DType::int32) pool_planes<T, int32_t, true>(y.ptr<T>(), indices.ptr<int32_t>(), x.ptr<T>(), begin, end, g);
             else pool_planes<T, int64_t, true>(y.ptr<T>(), indices.ptr<int64_t>(), x.ptr<T>(), begin, end, g);
         });

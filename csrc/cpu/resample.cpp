@@ -16,6 +16,7 @@ template <class T> struct Taps {
     std::vector<int32_t> from;
     std::vector<T> weight;
     std::vector<char> repeats;  // row i holds the same entries as row i - 1
+    bool picks = true;          // every row is one entry of weight 1
     int64_t rows = 0;
     // Rows [periodic, periodic_end) repeat with this period: row i + period has the entries of row i, `step` columns further.
     int64_t periodic = 0, periodic_end = 0, period = 0, step = 0;
@@ -26,6 +27,7 @@ template <class T> struct Taps {
         start.assign(s.ptr<int64_t>(), s.ptr<int64_t>() + rows + 1);
         from.assign(f.ptr<int64_t>(), f.ptr<int64_t>() + f.shape[0]);
         weight.assign(w.ptr<double>(), w.ptr<double>() + w.shape[0]);
+        for (int64_t i = 0; i < rows; ++i) picks = picks && start[i] == i && start[i + 1] == i + 1 && weight[i] == T(1);
         repeats.resize(rows);
         for (int64_t i = 1; i < rows; ++i) repeats[i] = alike(i, i - 1, 0);
         for (int64_t p = 1; p <= 8 && !find_periodic(p);) ++p;
@@ -67,9 +69,21 @@ template <int64_t STEP, class T> void add_tap(T* __restrict y, const T* __restri
 }
 
 template <class T> void gather_columns(T* __restrict y, const T* __restrict x, const Taps<T>& taps, int64_t begin, int64_t end) {
+    const T* __restrict w = taps.weight.data();
+    const int32_t* __restrict from = taps.from.data();
+    if (taps.picks) {
+        for (int64_t j = begin; j < end; ++j) y[j] = x[from[j]];
+        return;
+    }
     for (int64_t j = begin; j < end; ++j) {
+        int64_t t = taps.start[j];
+        const int64_t last = taps.start[j + 1];
+        if (last - t == 2) {  // most of a linear interpolation
+            y[j] = w[t] * x[from[t]] + w[t + 1] * x[from[t + 1]];
+            continue;
+        }
         T sum = 0;
-        for (int64_t t = taps.start[j]; t < taps.start[j + 1]; ++t) sum += taps.weight[t] * x[taps.from[t]];
+        for (; t < last; ++t) sum += w[t] * x[from[t]];
         y[j] = sum;
     }
 }
