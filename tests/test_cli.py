@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -46,13 +46,17 @@ def test_unknown_words(capsys: pytest.CaptureFixture) -> None:
 
 
 def test_help_is_fast() -> None:
+    """In processor time, which other programs do not stretch."""
+    def used() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
     seconds = []
     for _ in range(3):
-        began = time.perf_counter()
-        out, _ = process("--help").communicate(timeout=30)
-        assert "Usage: tensorgrad" in out
-        seconds.append(time.perf_counter() - began)
-    assert min(seconds) < 2
+        before = used()
+        assert "Usage: tensorgrad" in process("--help").communicate(timeout=60)[0]
+        seconds.append(used() - before)
+    assert min(seconds) < 1
 
 
 def test_nothing_heavy_is_imported_for_help() -> None:

@@ -31,7 +31,7 @@ class Config:
 
     data: str = field(default="digits", metadata={"help": "digits, mnist, csv:FILE (label,pixel1,...), or a folder with IDX files"})
     epochs: int | None = field(default=None, metadata={"help": "passes over the data [default: 3 from 10,000 images on, else 12]"})
-    batch_size: int | None = field(default=None, metadata={"help": "images a step [default: 128 from 10,000 images on, else 32]"})
+    batch_size: int | None = field(default=None, metadata={"help": "images a step [default: 64 from 10,000 images on, else 32]"})
     lr: float = field(default=0.004, metadata={"help": "peak learning rate"})
     weight_decay: float = field(default=0.01, metadata={"help": "AdamW's weight decay"})
     seed: int = field(default=0, metadata={"help": "seed of the weights and of the order of images"})
@@ -57,7 +57,7 @@ class Config:
         """Epochs and batch size; what was left open is filled in by the size of the data set."""
         large = images >= 10_000
         self.epochs = (3 if large else 12) if self.epochs is None else self.epochs
-        self.batch_size = (128 if large else 32) if self.batch_size is None else self.batch_size
+        self.batch_size = (64 if large else 32) if self.batch_size is None else self.batch_size
         return self.epochs, self.batch_size
 
 
