@@ -70,7 +70,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     low, high = (a - mean) / std, (b - mean) / std
     side = -1.0 if low > 0 else 1.0  # in the upper tail use the lower one: probabilities near 1 have few digits
     ends = sorted(min(max(side * z, -12.0), 12.0) for z in (low, high))
-    z = np.linspace(*ends, 8193)
+    z = np.linspace(ends[0], ends[1], 8193)
     below = np.array([math.erfc(-v / math.sqrt(2)) for v in z])
     u = uniform_(tensor.new_empty(tensor.shape, dtype=float64), generator=generator)
     draw = below[0] + (below[-1] - below[0]) * u.device.backend.to_numpy(u.array)

@@ -43,10 +43,10 @@ class Module(State):
 
     def __getattr__(self, name: str) -> Any:
         d = self.__dict__
-        for registry in _REGISTRIES:
-            owned = d.get(registry)
-            if owned is not None and name in owned:
-                return owned[name]
+        if "_modules" in d:  # __init__ has run
+            for owned in (d["_parameters"], d["_modules"], d["_buffers"]):
+                if name in owned:
+                    return owned[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
