@@ -26,8 +26,8 @@ def resize_taps(mode: str, n: int, size: int, factor: float | None, align_corner
     i = np.arange(size)
     step = n / size if factor is None else 1 / factor
     if mode in ("nearest", "nearest-exact"):
-        real = np.float32 if single else np.float64
-        at = (i + (0.5 if mode == "nearest-exact" else 0.0)).astype(real) * real(step)
+        real = np.dtype(np.float32 if single else np.float64)
+        at = (i + (0.5 if mode == "nearest-exact" else 0.0)).astype(real) * np.asarray(step, real)
         source = np.minimum(np.floor(at).astype(np.int64), n - 1)
         return Taps(n, np.arange(size + 1), source, np.ones(size))
     if align_corners:

@@ -101,3 +101,11 @@ def test_gradient_does_not_depend_on_the_number_of_threads():
         ext.set_num_threads(before)
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])
+
+
+def test_indices_changed_before_backward_are_noticed():
+    index, w = tg.tensor(INDEX), tg.tensor(table()).requires_grad_()
+    y = fn.embedding(index, w).sum()
+    index.fill_(0)
+    with pytest.raises(RuntimeError, match="embedding: a tensor of shape \\(2, 3\\) needed for its gradient was changed"):
+        y.backward()

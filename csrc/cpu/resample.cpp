@@ -139,9 +139,9 @@ template <class T> const T* combine_rows(T* __restrict scratch, const T* plane, 
 
 // Whether a matrix has one row that weighs all columns alike: the plane's mean, if both have.
 template <class T> bool sums_all(const Taps<T>& taps, int64_t columns) {
-    if (taps.rows != 1 || taps.entries(0) != columns || taps.from[0] != 0) return false;
-    for (const T w : taps.weight)
-        if (w != taps.weight[0]) return false;
+    if (taps.rows != 1 || taps.entries(0) != columns) return false;
+    for (int64_t i = 0; i < columns; ++i)
+        if (taps.from[i] != i || taps.weight[i] != taps.weight[0]) return false;
     return true;
 }
 

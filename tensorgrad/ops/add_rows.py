@@ -11,7 +11,7 @@ from ..cases import Case, T
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 
-ENTRIES = {"source": np.array([0, 2, 2, 4, 1]), "target": np.array([1, 1, 0, 3, 1])}  # for the sample calls
+ENTRIES: dict[str, Any] = {"source": np.array([0, 2, 2, 4, 1]), "target": np.array([1, 1, 0, 3, 1])}  # for the sample calls
 
 
 class AddRows(Op):

@@ -38,7 +38,8 @@ class Embedding(Op):
         xp, flat = input.device.backend.xp, index.reshape(-1)
         y = xp.empty((*index.shape, features), weight.array.dtype)
         self.kernel(input.device, weight.array)(y.reshape(flat.size, features), xp.ascontiguousarray(weight.array), flat)
-        ctx.index, ctx.rows, ctx.by_frequency = flat if flat.base is not input.array else flat.copy(), rows, scale_grad_by_freq
+        ctx.rows, ctx.by_frequency = rows, scale_grad_by_freq
+        ctx.save(input)
         return wrap(y, input.device)
 
     @staticmethod
@@ -48,12 +49,13 @@ class Embedding(Op):
         y[...] = weight[index]
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
-        index, source = ctx.index, None
+        (input,) = ctx.saved
+        index, source = input.array.astype(np.int64).reshape(-1), None
+        lines = fn.reshape(g, index.size, g.array.shape[-1])
         if ctx.padding is not None:
             source = np.flatnonzero(index != ctx.padding)
             index = index[source]
         scale = wrap((1 / frequencies(index, ctx.rows)).astype(g.array.dtype), g.device) if ctx.by_frequency else None
-        lines = fn.reshape(g, ctx.index.size, g.array.shape[-1])
         return None, fn.add_rows(lines, scale, source, index, ctx.rows)
 
     def reference(self, input: Any, weight: Any, *args: Any, **kwargs: Any) -> Any:

@@ -41,7 +41,7 @@ class EmbeddingBag(Op):
         scale = self._weights(per_sample_weights, input, weight, mode)
         if max_norm is not None:
             shorten(weight, index, max_norm, norm_type)
-        source = index.reshape(-1)
+        source = index.flatten()  # a copy: the caller may change its indices before backward
         if padding is not None:
             keep = np.flatnonzero(source != padding)
             source, target = source[keep], target[keep]
@@ -95,10 +95,11 @@ class EmbeddingBag(Op):
             ends = [*offsets[1:], *([] if include_last_offset else [len(input)])]
             bags = [(list(input[a:b]), list(scales[a:b])) for a, b in zip(offsets, ends, strict=False)]
         out = np.zeros((len(bags), weight.shape[1]))
+        combine: Any = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode]
         for b, (rows, factors) in enumerate(bags):
             terms = [weight[r] * f for r, f in zip(rows, factors, strict=True) if r != padding_idx]
             if terms:
-                out[b] = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode](terms, axis=0)
+                out[b] = combine(terms, axis=0)
         return out
 
     def cases(self) -> Iterable[Case]:

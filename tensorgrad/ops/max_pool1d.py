@@ -34,7 +34,7 @@ class MaxPool1d(Op):
         names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
         options = {**dict(zip(names, args, strict=False)), **kwargs}
         kernel = tuple_of("", "", options["kernel_size"], 1, 1)[0]
-        given = {"stride": kernel if options.get("stride") is None else tuple_of("", "", options["stride"], 1, 1)[0]}
+        given: dict[str, Any] = {"stride": kernel if options.get("stride") is None else tuple_of("", "", options["stride"], 1, 1)[0]}
         for name, flat in (("padding", 0), ("dilation", 1)):
             given[name] = (flat, tuple_of("", "", options.get(name, flat), 1, 0)[0])
         found = fn.max_pool2d.op.reference(x[..., None, :], [1, kernel], [1, given["stride"]], given["padding"], given["dilation"],

@@ -37,11 +37,10 @@ class NormBackward(Op):
         rows, n = len(rstd), math.prod(shape)
         sizes = (x.shape, shape, shape)
         outs = [None if kind is None else xp.empty(size, kind) for size, kind in zip(sizes, kinds, strict=False)]
-        dx, *params = [*outs, *[None] * (3 - len(outs))]
+        lines = [None if o is None else o.reshape(k) for o, k in zip((*outs, None), ((rows, n), n, n), strict=False)]  # rms_norm has two
         partial = xp.empty((max(1, min(32, rows // 32)), 2, n))  # of the shape alone, so that the sums never depend on the threads
-        self.kernel(input.device, x)(None if dx is None else dx.reshape(rows, n), *[None if p is None else p.reshape(n) for p in params],
-                                     partial, xp.ascontiguousarray(g.array).reshape(rows, n), xp.ascontiguousarray(x).reshape(rows, n),
-                                     flat(weight, xp), mean, rstd)
+        self.kernel(input.device, x)(*lines, partial, xp.ascontiguousarray(g.array).reshape(rows, n),
+                                     xp.ascontiguousarray(x).reshape(rows, n), flat(weight, xp), mean, rstd)
         ctx.eps, ctx.centred, ctx.dims, ctx.kinds = eps, mean is not None, tuple(range(-len(shape), 0)), kinds
         ctx.save(g, input, weight)
         return tuple([wrap(o, input.device) for o in outs if o is not None])

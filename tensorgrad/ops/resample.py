@@ -64,3 +64,10 @@ class Resample(Op):
         yield from (Case(T(0, 7, 7), odd, odd), Case(T(7, 7), odd, odd.transposed if odd.rows == 7 else odd))
         yield Case(T(1, 10, 12), pool.transposed, edges.transposed)
         yield Case(T(2, 3, 5), None, odd, error=(RuntimeError, "resample: a matrix with 7 columns does not fit a dim of 5"))
+
+    def cost(self, input: Any, rows: Any, cols: Any) -> tuple[float, float]:
+        h, w = input.shape[-2:]
+        ho, wo = (h if rows is None else rows.rows), (w if cols is None else cols.rows)
+        planes = float(np.prod(input.shape[:-2]))
+        flops = (0 if rows is None else 2 * len(rows.source) * w) + (0 if cols is None else 2 * len(cols.source) * ho)
+        return planes * flops, planes * (h * w + ho * wo) * input.dtype.itemsize
