@@ -157,7 +157,7 @@ def version_cell(t: Tensor) -> list[int]:
 
 def edge_of(t: Tensor) -> Edge | None:
     """Where a gradient for `t` must flow, or None."""
-    if t._view is not None and t._view_at != t._cell[0]:  # its base was changed in place since
+    if t._view is not None and t._view_at != t._cell[0]:  # type: ignore[index]  # its base was changed in place since
         _renew(t)
     if not t.tracked:
         return None
@@ -166,7 +166,7 @@ def edge_of(t: Tensor) -> Edge | None:
 
 def _renew(t: Tensor) -> None:
     """Give a view whose base was changed in place the history of the same view of the base as it is now."""
-    base, replayer, memory = t._view
+    base, replayer, memory = t._view  # type: ignore[misc]
     if replayer is not None and (base.tracked or t.tracked):
         if base.array is not memory:
             raise RuntimeError(f"a view of shape {tuple(t.array.shape)} lost its base: the tensor it was taken from has since been given "
@@ -178,7 +178,7 @@ def _renew(t: Tensor) -> None:
         finally:
             MODE.enabled = before
         t.edge, t.tracked = fresh.edge, fresh.tracked
-    t._view_at = t._cell[0]
+    t._view_at = version_cell(t)[0]
 
 
 def record(ctx: Node, out: Any) -> None:

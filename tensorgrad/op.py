@@ -305,8 +305,8 @@ def assign(target: Tensor, result: Tensor, name: str) -> Tensor:
 
 def _keep_old_values(target: Tensor, result: Tensor) -> None:
     """Where the operation that made `result` saved `target` itself, save a copy of it instead: it is about to be overwritten."""
-    node, i = edge_of(result) or (None, -1)
-    if i >= 0 and node._saved and any([t is target for t in node._saved]):
+    node = result.grad_fn
+    if node is not None and node._saved and any(t is target for t in node._saved):
         old = wrap(target.array.copy(), target.device)
         old.edge, old.tracked = target.edge, target.tracked
         node._saved = tuple([old if t is target else t for t in node._saved])

@@ -205,3 +205,75 @@ def test_every_dtype_can_be_indexed_and_assigned(dtype):
         assert np.array_equal(t.array, a)
     t.index_put_((tg.from_numpy(i),), t[0].clone(), accumulate=True)
     t.scatter_add_(0, tg.zeros(1, 4).to(tg.int64), t[1:2].clone())
+
+
+@st.composite
+def anything(draw, shape):
+    """Any mixture: ints, slices, None, Ellipsis, bools, lists, index tensors, masks of one or two dims."""
+    items, dims, common = [], list(shape), draw(st.sampled_from([(2,), (1,), (2, 2), (3, 1)]))
+    ellipsis = False
+    while dims:
+        kind = draw(st.sampled_from(["int", "slice", "none", "ellipsis", "tensor", "list", "mask", "mask2", "bool", "scalar", "stop"]))
+        n = dims[0]
+        if kind == "stop" or (n == 0 and kind in ("int", "tensor", "list", "scalar")):
+            break
+        if kind == "ellipsis":
+            if not ellipsis:
+                items.append(Ellipsis)
+                drop = draw(st.integers(0, len(dims) - 1))
+                dims, ellipsis = dims[drop:], True
+            continue
+        if kind in ("none", "bool"):
+            items.append(None if kind == "none" else draw(st.booleans()))
+            if len(items) > 6:
+                break
+            continue
+        if kind == "mask2":
+            if len(dims) < 2:
+                continue
+            mask = np.zeros(dims[:2], bool)
+            mask.reshape(-1)[:2] = True
+            items.append(mask)
+            dims = dims[2:]
+            continue
+        dims.pop(0)
+        if kind == "int":
+            items.append(draw(st.integers(-n, n - 1)))
+        elif kind == "slice":
+            items.append(draw(slices(n)))
+        elif kind == "mask":
+            items.append(np.arange(n) < 2)
+        elif kind == "scalar":
+            items.append(np.array(draw(st.integers(-n, n - 1))))
+        else:
+            array = np.array([draw(st.integers(-n, n - 1)) for _ in range(math.prod(common))], np.int64).reshape(common)
+            items.append(array.tolist() if kind == "list" else array)
+    return tuple(items)
+
+
+@settings(FUZZ, max_examples=400)
+@given(st.data())
+def test_any_index_against_pytorch(data):
+    """The same shape and values, or an error from both."""
+    torch = pytest.importorskip("torch", reason="PyTorch, the optional oracle, is not installed")
+    shape = data.draw(st.lists(st.sampled_from([0, 1, 2, 3, 5]), max_size=4))
+    index = data.draw(anything(shape))
+    a = numbers(shape)
+    results = []
+    for tensor in (tg.tensor, torch.tensor):
+        x = tensor(a, requires_grad=True)
+        try:
+            y = x[tuple(tensor(i) if isinstance(i, np.ndarray) else i for i in index)]
+        except (IndexError, ValueError, RuntimeError) as e:
+            results.append(e)
+            continue
+        (y * y).sum().backward()
+        results.append((y.detach().numpy(), x.grad.numpy()))
+    ours, theirs = results
+    if isinstance(theirs, Exception):
+        assert isinstance(ours, Exception), f"PyTorch refuses {index} of {shape}: {theirs}"
+    else:
+        assert not isinstance(ours, Exception), f"{index} of {shape}: {ours}"
+        for got, want in zip(ours, theirs, strict=True):
+            assert got.shape == want.shape
+            assert np.array_equal(got, want)

@@ -39,7 +39,7 @@ class BinCount(Op):
         return np.array([((x == i) * (1 if weights is None else weights)).sum() for i in range(n)])
 
     def cases(self) -> Iterable[Case]:
-        i = {"dtype": "int64", "low": 0, "high": 5}
+        i: dict[str, Any] = {"dtype": "int64", "low": 0, "high": 5}
         yield from (Case(T(9, **i)), Case(T(9, **i), T(9, grad=False)), Case(T(4, **i), minlength=8), Case(T(0, dtype="int64")))
         yield Case(T(0, dtype="int64"), minlength=2)
         yield Case(T(values=[1, -1], dtype="int64"), error=(RuntimeError, "bincount: the ints must not be negative, one is -1"))

@@ -30,6 +30,6 @@ class IsIn(Op):
         return np.array([bool((v == tests).any()) != invert for v in np.ravel(x)], bool).reshape(np.shape(x))
 
     def cases(self) -> Iterable[Case]:
-        i = {"dtype": "int64", "low": 0, "high": 5}
+        i: dict[str, Any] = {"dtype": "int64", "low": 0, "high": 5}
         yield from (Case(T(3, 4, **i), T(2, **i)), Case(T(7, **i), T(0, dtype="int64")), Case(T(5, **i), 2), Case(2, T(5, **i)))
         yield Case(T(5, **i), T(2, **i), invert=True)

@@ -35,6 +35,6 @@ class KthValue(Op):
         return [a.take([k - 1], dim) if keepdim else a.take(k - 1, dim) for a in (v, i)]
 
     def cases(self) -> Iterable[Case]:
-        d = {"distinct": True}
+        d: dict[str, Any] = {"distinct": True}
         yield from (Case(T(7, **d), 3), Case(T(3, 5, **d), 2, 0), Case(T(3, 5, **d), 5, keepdim=True))
         yield Case(T(3, 4), 5, error=(RuntimeError, "kthvalue: k is 5 but must be 1 to 4, the size of dim 1 of (3, 4)"))

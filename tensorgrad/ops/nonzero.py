@@ -33,7 +33,7 @@ class NonZero(Op):
         return [np.array([f[d] for f in found], np.int64) for d in range(x.ndim)] or [np.zeros(len(found), np.int64)]
 
     def cases(self) -> Iterable[Case]:
-        i = {"dtype": "int64", "low": 0, "high": 2}
+        i: dict[str, Any] = {"dtype": "int64", "low": 0, "high": 2}
         yield from (Case(T(5, **i)), Case(T(3, 4, **i)), Case(T(2, 0, **i)), Case(T(values=3.0)), Case(T(values=0.0)))
         yield Case(T(3, 4, dtype="bool"))
         yield from (Case(T(3, 4, **i), as_tuple=True), Case(T(values=[0.0, -0.0, 2.0])))

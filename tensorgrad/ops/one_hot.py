@@ -41,7 +41,7 @@ class OneHot(Op):
         return np.eye(num_classes if num_classes != -1 else int(x.max()) + 1, dtype=np.int64)[x]
 
     def cases(self) -> Iterable[Case]:
-        i = {"dtype": "int64", "low": 0, "high": 4}
+        i: dict[str, Any] = {"dtype": "int64", "low": 0, "high": 4}
         yield from (Case(T(5, **i), 4), Case(T(2, 3, **i), 7), Case(T(3, **i)), Case(T(**i), 4), Case(T(0, **i), 3))
         yield Case(T(values=[0, 4], dtype="int64"), 3,
                    error=(RuntimeError, "one_hot: class 4 at (1,) is out of range for 3 classes (0 to 2)"))

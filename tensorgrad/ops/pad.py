@@ -68,7 +68,8 @@ class Pad(Op):
         widths = [(0, 0)] * (x.ndim - len(pad) // 2) + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
         grown = [(max(a, 0), max(b, 0)) for a, b in widths]
         kind = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "constant": "constant"}[mode]
-        y = np.pad(x, grown, mode=kind, **({"constant_values": value or 0} if mode == "constant" else {}))
+        fill: dict[str, Any] = {"constant_values": value or 0} if mode == "constant" else {}
+        y = np.pad(x, grown, mode=kind, **fill)  # type: ignore[call-overload]
         return y[tuple(slice(max(-a, 0), y.shape[d] - max(-b, 0)) for d, (a, b) in enumerate(widths))]
 
     def cases(self) -> Iterable[Case]:

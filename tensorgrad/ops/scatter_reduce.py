@@ -60,32 +60,32 @@ class ScatterReduce(Overwriting):
         keep = g.new_ones(x.shape) if include else 1 - hit
         weight = fn.scatter_add(keep, d, index, part.new_ones(part.shape))  # how many were combined
         if reduce in ("sum", "mean"):
-            g = g / fn.masked_fill(weight, weight == 0, 1) if reduce == "mean" else g
+            g = g / fn.masked_fill(weight, fn.eq(weight, 0), 1) if reduce == "mean" else g
             return g * keep, None, fn.from_corner(fn.gather(g, d, index), shape)
         result = fn.scatter_reduce(x.detach(), d, index, part.detach(), reduce, include_self=include)
         if reduce == "prod":
             return self._prod_backward(g, x, index, part, shape, d, include, hit)
-        mine = (x == result).to(x.dtype) * keep if include else keep
-        theirs = (part == fn.gather(result, d, index)).to(x.dtype)
+        mine = fn.eq(x, result).to(x.dtype) * keep if include else keep
+        theirs = fn.eq(part, fn.gather(result, d, index)).to(x.dtype)
         share = g / fn.scatter_add(mine, d, index, theirs)
         return share * mine, None, fn.from_corner(fn.gather(share, d, index) * theirs, shape)
 
     def _prod_backward(self, g: Tensor, x: Tensor, index: Tensor, part: Tensor, shape: Any, d: int, include: bool, hit: Tensor) -> tuple:
         """Products with the own factor left out, by division; where it is zero, of the others' products (zeros set to 1)."""
-        zero_x, zero = (x == 0), (part == 0)
+        zero_x, zero = fn.eq(x, 0), fn.eq(part, 0)
         safe_x, safe = fn.masked_fill(x, zero_x, 1), fn.masked_fill(part, zero, 1)
         product = fn.scatter_reduce(safe_x, d, index, safe, "prod", include_self=include)
         own = zero_x.to(x.dtype) if include else x.new_zeros(x.shape)
         zeros = fn.scatter_add(own, d, index, zero.to(x.dtype))  # zero factors at each place
-        rest = product * (zeros == 0).to(x.dtype)
-        lone = product * (zeros == 1).to(x.dtype)
+        rest = product * fn.eq(zeros, 0).to(x.dtype)
+        lone = product * fn.eq(zeros, 1).to(x.dtype)
         keep = 1 if include else 1 - hit
         to_x = g * keep * (rest / safe_x * (1 - own) + lone * own) if include else g * keep
         to_part = rest_at(g, rest, d, index) / safe * (1 - zero.to(x.dtype)) + rest_at(g, lone, d, index) * zero.to(x.dtype)
         return to_x, None, fn.from_corner(to_part, shape)
 
     def reference(self, x: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool = True) -> Any:
-        combine = {"sum": np.sum, "prod": np.prod, "mean": np.mean, "amax": np.max, "amin": np.min}[reduce]
+        combine: dict[str, Any] = {"sum": np.sum, "prod": np.prod, "mean": np.mean, "amax": np.max, "amin": np.min}[reduce]
         y = x.copy()
         for place in np.ndindex(*x.shape):
             arrived = [src[p] for p in np.ndindex(*index.shape) if (*p[:dim], index[p], *p[dim + 1:]) == place]
@@ -99,6 +99,9 @@ class ScatterReduce(Overwriting):
             for include in (True, False):
                 yield Case(T(3, 4, distinct=True), 0, i, T(2, 3, distinct=True), reduce, include_self=include)
         yield Case(T(4), 0, T(6, dtype="int64", low=0, high=4), T(6, distinct=True), "amax")
+        zeros = T(values=[0, 0, 1, 1, 2, 2], dtype="int64"), T(values=[2.0, 3.0, 0.0, 4.0, 0.0, 0.0])
+        for include in (True, False):
+            yield Case(T(values=[0.0, 2.0, 3.0]), 0, *zeros, "prod", include_self=include, smooth=False)
         yield Case(T(3), 0, i, T(3), "sum", error=(RuntimeError, "must have as many dimensions"))
         yield Case(T(3), 0, T(values=[0], dtype="int64"), T(1), "max", error=(ValueError, "reduce must be one of sum"), torch=False)
 

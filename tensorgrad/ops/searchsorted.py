@@ -37,7 +37,7 @@ class SearchSorted(Op):
             raise RuntimeError(f"searchsorted: sorted_sequence of shape {tuple(seq.shape)} must be a vector or agree with the values "
                                "of shape "
                                f"{tuple(values.shape)} in all dims but the last")
-        where = "right" if right or side == "right" else "left"
+        where: Any = "right" if right or side == "right" else "left"
         if seq.ndim == 1:
             found = np.searchsorted(seq, values, where)
         else:

@@ -41,9 +41,9 @@ class SetItem(Op):
             if value.device is not input.device:
                 if value.array.ndim:
                     raise RuntimeError(f"setitem: the tensor is on {input.device} but the value on {value.device}; move it with .to(...)")
-                value = value.to(input.device)
-            array = value.array
-            ctx.shape, ctx.kind = array.shape, value.dtype
+                value = fn.to(value, input.device)
+            array = value.array  # type: ignore[union-attr]
+            ctx.shape, ctx.kind = array.shape, value.dtype  # type: ignore[union-attr]
             shape = part.shape if key.advanced is None else None
             if shape is not None and array.shape != shape:
                 array = fits("setitem", array, shape, "a selection")

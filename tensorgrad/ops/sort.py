@@ -46,7 +46,7 @@ class Sort(Op):
         return np.take_along_axis(x, indices, dim), indices
 
     def cases(self) -> Iterable[Case]:
-        d = {"distinct": True}
+        d: dict[str, Any] = {"distinct": True}
         yield from (Case(T(7, **d)), Case(T(3, 5, **d), 0), Case(T(3, 5, **d), dim=-1, descending=True), Case(T(2, 3, 2, **d), 1))
         yield from (Case(T(0, 3)), Case(T()))
         yield from (Case(T(9, dtype="int64", low=0, high=4), descending=True), Case(T(9, dtype="int32", low=0, high=4)))

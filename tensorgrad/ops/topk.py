@@ -32,7 +32,7 @@ class TopK(Op):
         return np.take_along_axis(x, indices, dim), indices
 
     def cases(self) -> Iterable[Case]:
-        d = {"distinct": True}
+        d: dict[str, Any] = {"distinct": True}
         yield from (Case(T(7, **d), 3), Case(T(3, 5, **d), 2, 0), Case(T(3, 5, **d), 2, largest=False), Case(T(3, 5, **d), 5, 1, True))
         yield Case(T(3, 4), 0)
         yield from (Case(T(2, 3, 2, **d), 1, dim=1), Case(T(), 1), Case(T(9, dtype="int64", low=0, high=1000), 4))

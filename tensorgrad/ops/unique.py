@@ -50,7 +50,7 @@ class Unique(Op):
         return out
 
     def cases(self) -> Iterable[Case]:
-        i = {"dtype": "int64", "low": 0, "high": 3}
+        i: dict[str, Any] = {"dtype": "int64", "low": 0, "high": 3}
         yield from (Case(T(9, **i)), Case(T(3, 4, **i), True, True, True), Case(T(6, 2, **i), dim=0, return_counts=True))
         yield Case(T(5, grad=False))
         yield from (Case(T(2, 5, **i), dim=1, return_inverse=True), Case(T(0, grad=False)), Case(T(6, dtype="bool"), return_counts=True))

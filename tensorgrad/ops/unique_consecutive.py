@@ -50,5 +50,5 @@ class UniqueConsecutive(Op):
         return [*out, np.array([len(r) for r in runs], np.int64)] if return_counts else out
 
     def cases(self) -> Iterable[Case]:
-        i = {"dtype": "int64", "low": 0, "high": 2}
+        i: dict[str, Any] = {"dtype": "int64", "low": 0, "high": 2}
         yield from (Case(T(9, **i)), Case(T(3, 4, **i), True, True), Case(T(6, 1, **i), dim=0, return_counts=True), Case(T(1, grad=False)))

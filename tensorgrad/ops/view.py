@@ -48,11 +48,11 @@ class ViewShape(Op):
         x = input.array
         ctx.shape, ctx.view = x.shape, True
         if shape and min(shape) < 0:
-            shape = resolve("view", x.shape, shape)
+            shape = resolve("view", x.shape, tuple(shape))
         try:
             return wrap(x.reshape(shape, copy=False), input.device)
         except ValueError:
-            resolve("view", x.shape, shape)
+            resolve("view", x.shape, tuple(shape))
             raise RuntimeError(f"view: shape {tuple(x.shape)} with strides {input.stride()} cannot be viewed as {tuple(shape)} "
                                "without a copy; "
                                "use reshape()") from None
