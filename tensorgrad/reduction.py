@@ -75,9 +75,13 @@ def share_evenly(g: Tensor, x: Tensor, y: Tensor, dims: Sequence[int], keepdim: 
 
 
 class Extremum(Op):
-    """(values, indices) along a dimension, by the NumPy function `ufunc` that finds the index."""
+    """(values, indices) along a dimension, by the array-module function `ufunc` or the method `find` that finds the index."""
 
     ufunc = ""
+
+    def find(self, xp: Any, x: Any, d: int) -> Any:
+        """The index along `d`, kept as a dimension of size 1."""
+        return getattr(xp, self.ufunc)(x, axis=d, keepdims=True)
 
     def forward(self, ctx: Node, input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
         x, xp = input.array, input.device.backend.xp
@@ -90,7 +94,7 @@ class Extremum(Op):
             return wrap(x.copy(), input.device), index
         if x.shape[d] == 0:
             raise IndexError(f"{name}: dim {d} of shape {tuple(x.shape)} has no elements to choose from")
-        where = xp.asarray(getattr(xp, self.ufunc)(x, axis=d, keepdims=True), np.int64)
+        where = xp.asarray(self.find(xp, x.astype(np.float32) if x.dtype in _HALF else x, d), np.int64)
         values = xp.take_along_axis(x, where, d)
         if not keepdim:
             where, values = where.squeeze(d), values.squeeze(d)
@@ -116,6 +120,50 @@ class Extremum(Op):
         yield Case(T(values=[[1.0, np.nan, 3.0]], grad=False), 1)
         yield Case(T(2, 3), 2, error=(IndexError, f"{self.name.removesuffix('_along')}: dim 2 is out of range"))
         yield Case(T(0, 3), 0, error=(IndexError, "dim 0 of shape (0, 3) has no elements"))
+
+
+class Running(Op):
+    """(values, indices) of a running extremum along `dim`, by the array-module function `ufunc`."""
+
+    ufunc = ""
+    function = method = False
+
+    def forward(self, ctx: Node, input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        x, xp = input.array, input.device.backend.xp
+        ctx.dim = d = check_dim(self.name.removesuffix("_along"), dim, x.ndim)
+        if x.ndim == 0:
+            values, index = x.copy(), xp.zeros((), np.int64)
+        else:
+            values = getattr(xp, self.ufunc).accumulate(x, axis=d)
+            steps = xp.arange(x.shape[d], dtype=np.int64).reshape(-1, *[1] * (x.ndim - 1 - d))
+            index = xp.maximum.accumulate(xp.where((x == values) | (x != x), steps, 0), axis=d)
+        out = wrap(index, input.device)
+        ctx.save(out)
+        return wrap(values, input.device), out
+
+    def backward(self, ctx: Node, g: Tensor, _: Tensor) -> Tensor:
+        (index,) = ctx.saved
+        return g.new_zeros(g.shape).scatter_add(ctx.dim, index, g) if g.array.ndim else g
+
+    def reference(self, x: Any, dim: int) -> Any:
+        return running_reference(getattr(np, self.ufunc), x, dim)
+
+    def cases(self) -> Iterable[Case]:
+        yield from (Case(T(7, distinct=True), 0), Case(T(3, 5, distinct=True), 1), Case(T(2, 3, 4, distinct=True), -2), Case(T(), 0))
+        yield from (Case(T(0), 0), Case(T(values=[1, 3, 3, 1], dtype="int64"), 0))
+        yield Case(T(values=[1.0, np.nan, 3.0, np.nan], grad=False), 0)
+        yield Case(T(2, 3), 2, error=(IndexError, f"{self.name.removesuffix('_along')}: dim 2 is out of range"))
+
+
+def running_reference(ufunc: Any, x: Any, dim: int) -> tuple[Any, Any]:
+    """Running extremum and the last index that held it, element by element."""
+    if not x.ndim:
+        return x, np.int64(0)
+    values, index = ufunc.accumulate(x, axis=dim), np.zeros(x.shape, np.int64)
+    v, rows, at = np.moveaxis(values, dim, -1), np.moveaxis(x, dim, -1), np.moveaxis(index, dim, -1)
+    for i in np.ndindex(*rows.shape):
+        at[i] = max([j for j in range(i[-1] + 1) if rows[(*i[:-1], j)] == v[i] or rows[(*i[:-1], j)] != rows[(*i[:-1], j)]])
+    return values, index
 
 
 def variance_arguments(op: str, input: Tensor, dim: Any, unbiased: bool | None, correction: float | None) -> tuple[tuple[int, ...], float]:

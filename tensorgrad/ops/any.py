@@ -1,0 +1,36 @@
+"""any: whether some element is true."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Node
+from ..cases import Case, T
+from ..op import Op
+from ..reduction import (
+    reduced_dims,
+)
+from ..tensor import Tensor, wrap
+
+
+class Any_(Op):
+    """Whether any element is true (not zero; NaN is) over `dim` (one, several, or all of them), as a bool (uint8 for uint8)."""
+
+    name = "any"
+    differentiable = False
+
+    def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
+        x = input.array
+        dims = reduced_dims("any", dim, x.ndim)
+        y = input.device.backend.xp.any(x, axis=dims, keepdims=keepdim)
+        return wrap(y.astype(x.dtype) if x.dtype == np.uint8 else y, input.device)
+
+    def reference(self, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+        return (x != 0).sum(axis=tuple(dim) if isinstance(dim, list) else dim, keepdims=keepdim) > 0
+
+    def cases(self) -> Iterable[Case]:
+        yield from (Case(T(3, 5, dtype="bool")), Case(T(3, 2, dtype="bool"), 1), Case(T(2, 3, 2, dtype="bool"), dim=[0, 2], keepdim=True))
+        yield from (Case(T(0)), Case(T(2, 0), 1), Case(T(dtype="bool")), Case(T(values=[[0.0, np.nan], [0.0, 0.0]]), 1))
+        yield from (Case(T(4, dtype="uint8", low=0, high=2)), Case(T(2, 3), 2, error=(IndexError, "any: dim 2 is out of range")))
