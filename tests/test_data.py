@@ -41,8 +41,8 @@ def numbers(n: int) -> TensorDataset:
     return TensorDataset(tg.tensor(np.arange(n)), tg.tensor(np.arange(2 * n, dtype=np.float32).reshape(n, 2)))
 
 
-def seeded(seed: int) -> tg.random.Generator:
-    return tg.random.Generator().manual_seed(seed)
+def seeded(seed: int) -> tg.Generator:
+    return tg.Generator().manual_seed(seed)
 
 
 class Squares(Dataset):
@@ -233,7 +233,7 @@ def test_loader_resumes_at_the_batch(own: bool, workers: int) -> None:
     """Whatever is drawn between batches: a resumed epoch has the batches, and leaves the generators, of an uninterrupted one."""
 
     def run(resume_after: int | None) -> tuple:
-        tg.random.manual_seed(9)
+        tg.manual_seed(9)
 
         def make() -> DataLoader:
             return DataLoader(numbers(23), 4, shuffle=True, generator=seeded(2) if own else None, num_workers=workers)
@@ -246,15 +246,15 @@ def test_loader_resumes_at_the_batch(own: bool, workers: int) -> None:
             if k == resume_after:
                 break
         if resume_after is not None:
-            state = json.loads(json.dumps([loader.state_dict(), tg.random.get_rng_state()]))
-            tg.random.manual_seed(777)
+            state = json.loads(json.dumps([loader.state_dict(), tg.get_rng_state()]))
+            tg.manual_seed(777)
             loader = make()
-            tg.random.set_rng_state(tuple(state[1]))
+            tg.set_rng_state(tuple(state[1]))
             loader.load_state_dict(state[0])
             for batch in loader:
                 seen.append(batch[0].tolist())
                 tg.random.default_generator.bits(3)
-        return seen, flat(loader), tg.random.get_rng_state()
+        return seen, flat(loader), tg.get_rng_state()
 
     whole = run(None)
     for k in (1, 3, 6):

@@ -87,7 +87,7 @@ def test_interrupted_and_resumed_is_uninterrupted(
     words = fails(capsys, *CNN, "--out", folder, code=128 + signal.SIGTERM)
     assert "SIGTERM: saved after" in words
     assert f"tensorgrad train cnn --resume {folder}" in words
-    tg.random.manual_seed(12345)  # whatever happened in between
+    tg.manual_seed(12345)  # whatever happened in between
     result = run(capsys, "train", "cnn", "--resume", folder)
     assert result.code == 0, result
     assert metrics(folder) == metrics(whole)

@@ -8,9 +8,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from ..random import Generator
+from ..random import Generator, randperm
 from ..tensor import Tensor, wrap
-from .sampler import permutation
 
 Item = TypeVar("Item", covariant=True)
 
@@ -103,7 +102,7 @@ def random_split(dataset: Dataset, lengths: Sequence[int | float], generator: Ge
             counts[i % len(counts)] += 1
     if sum(counts) != total:
         raise ValueError(f"random_split: the sizes {list(lengths)} sum to {sum(counts)} but the data set has {total} items")
-    order = permutation(total, generator).tolist()
+    order = randperm(total, generator=generator).tolist()
     ends = list(itertools.accumulate(counts))
     return [Subset(dataset, order[end - n : end]) for n, end in zip(counts, ends, strict=True)]
 

@@ -11,22 +11,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from .. import random
+from ..dtypes import float64
 from ..random import Generator
 from ..tensor import Tensor
 
 Index = TypeVar("Index", covariant=True)
-
-
-def permutation(n: int, generator: Generator | None = None) -> np.ndarray:
-    """The numbers 0 to n-1 in random order: the order that sorts n random 64-bit keys."""
-    keys = (generator or random.default_generator).bits(2 * n).view(np.uint64)
-    return np.argsort(keys, kind="stable")
-
-
-def uniform(n: int, generator: Generator | None = None) -> np.ndarray:
-    """n random float64 in (0, 1]."""
-    keys = (generator or random.default_generator).bits(2 * n).view(np.uint64)
-    return ((keys >> np.uint64(11)) + np.uint64(1)) * 2.0**-53
 
 
 class Sampler(Generic[Index]):
@@ -68,8 +57,8 @@ class RandomSampler(Sampler):
         if n == 0:
             return iter(())
         if self.replacement:
-            return iter(np.minimum((uniform(wanted, self.generator) * n).astype(np.int64), n - 1).tolist())
-        rounds = [permutation(n, self.generator) for _ in range(-(-wanted // n))]
+            return iter(random.randint(n, (wanted,), generator=self.generator).tolist())
+        rounds = [random.randperm(n, generator=self.generator).numpy() for _ in range(-(-wanted // n))]
         return iter(np.concatenate(rounds)[:wanted].tolist())
 
     def __len__(self) -> int:
@@ -83,7 +72,7 @@ class SubsetRandomSampler(Sampler):
         self.indices, self.generator = indices, generator
 
     def __iter__(self) -> Iterator[int]:
-        return iter([self.indices[i] for i in permutation(len(self.indices), self.generator).tolist()])
+        return iter([self.indices[i] for i in random.randperm(len(self.indices), generator=self.generator).tolist()])
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -110,11 +99,15 @@ class WeightedRandomSampler(Sampler):
         w = self.weights
         if self.replacement:
             sums = np.cumsum(w)
-            drawn = np.searchsorted(sums, uniform(self.num_samples, self.generator) * sums[-1])  # u in (0, 1]: never a zero weight
+            drawn = np.searchsorted(sums, self._uniform(self.num_samples) * sums[-1])  # above 0: never a zero weight
             return iter(np.minimum(drawn, int(np.flatnonzero(w)[-1])).tolist())
-        u = uniform(len(w), self.generator)
+        u = self._uniform(len(w))
         keys = np.divide(-np.log(u), w, out=np.full(len(w), np.inf), where=w > 0)
         return iter(np.argsort(keys, kind="stable")[: self.num_samples].tolist())
+
+    def _uniform(self, n: int) -> np.ndarray:
+        """n random numbers in (0, 1]."""
+        return 1 - random.rand(n, dtype=float64, generator=self.generator).numpy()
 
     def __len__(self) -> int:
         return self.num_samples

@@ -74,11 +74,11 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         "size": list(data.size), "classes": data.classes, "labels": data.labels, "top": data.top, "mean": mean, "std": std or 1.0,
     }
 
-    tg.random.manual_seed(config.seed)
+    tg.manual_seed(config.seed)
     dtype = getattr(tg, config.dtype)
     model = make_model(description).to(device=config.device, dtype=dtype)
     optimizer = tg.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    loader = DataLoader(_tensors(data.train), batch_size, shuffle=True, generator=tg.random.Generator().manual_seed(config.seed))
+    loader = DataLoader(_tensors(data.train), batch_size, shuffle=True, generator=tg.Generator().manual_seed(config.seed))
     scheduler = tg.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=epochs * len(loader), pct_start=0.2)
 
     def prepare(x: tg.Tensor, y: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
