@@ -2,17 +2,20 @@
 // Element i is computed from element i of each array alone, so threads and vector width do not change the result.
 #include <cmath>
 
+#include "../core/parallel.h"
 #include "../core/registry.h"
 
 namespace tg {
 namespace {
 
-constexpr int64_t PARALLEL_FROM = 1 << 16;  // elements
-
-// f(i) for every element, in vectors, on all threads where that pays.
-template <class F> void each(int64_t n, F f) {
-#pragma omp parallel for simd schedule(static) if (n >= PARALLEL_FROM)
-    for (int64_t i = 0; i < n; ++i) f(i);
+// f(i) for every element, in vectors, on all threads where that pays. Each thread works on a copy of f that nothing else can
+// see: the compiler then knows that no store changes the numbers in it, and vectorises.
+template <class F> void each(int64_t n, const F& shared) {
+    parallel_ranges(n, n, [&](int64_t begin, int64_t end) {
+        const F f = shared;
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) f(i);
+    });
 }
 
 // The gradient as the step uses it: negated to maximise, with weight decay added.
