@@ -14,6 +14,7 @@ using namespace patches;
 
 constexpr int64_t KC = 384;                 // depth of a block of patches
 constexpr int64_t BLOCK = 96 * 1024;        // elements of a block of patches: stays in the second cache level
+constexpr int64_t FEW_TAPS = 64;            // kernel offsets whose moves are all kept at hand
 constexpr int64_t FEW = 4;                  // rows and channels per group computed without a matrix product
 constexpr int64_t PARALLEL_FROM = 1 << 21;  // multiply-adds
 
@@ -40,13 +41,25 @@ template <class T> void pack_weights(const Product<T>& p, int64_t row, int rows,
 }
 
 // Rows k0 .. k0 + kc of the column matrix for pixels q .. q + count, count <= NR: one packed panel.
-template <class T> void pack_patches(const Product<T>& p, int64_t q, int64_t count, int64_t k0, int64_t kc, T* panel, Plan& moves) {
+template <class T>
+void pack_patches(const Product<T>& p, int64_t q, int64_t count, int64_t k0, int64_t kc, T* panel, std::vector<Plan>& plans) {
+    const int64_t stride = p.src.sw * p.grid.step_x;
+    if (p.tap_count <= FEW_TAPS) {  // channel by channel: the taps of a channel read the same lines, and the panel is written in order
+        for (int64_t t = 0; t < p.tap_count; ++t) plan(p.src, p.grid, p.taps[t], q, count, plans[t]);
+        int64_t t = k0 % p.tap_count;
+        const T* plane = p.src.data + k0 / p.tap_count * p.src.sc;
+        for (int64_t k = 0; k < kc; ++k, panel += NR<T>) {
+            replay(plans[t], plane, stride, panel);
+            if (++t == p.tap_count) t = 0, plane += p.src.sc;
+        }
+        return;
+    }
     for (int64_t t = 0; t < p.tap_count; ++t) {
         int64_t c = ceil_div(std::max<int64_t>(k0 - t, 0), p.tap_count);
         if (c * p.tap_count + t >= k0 + kc) continue;
-        plan(p.src, p.grid, p.taps[t], q, count, moves);
+        plan(p.src, p.grid, p.taps[t], q, count, plans[0]);
         for (; c * p.tap_count + t < k0 + kc; ++c)
-            replay(moves, p.src.data + c * p.src.sc, p.src.sw * p.grid.step_x, panel + (c * p.tap_count + t - k0) * NR<T>);
+            replay(plans[0], p.src.data + c * p.src.sc, stride, panel + (c * p.tap_count + t - k0) * NR<T>);
     }
 }
 
@@ -70,10 +83,10 @@ void run_task(const Product<T>& p, int64_t r0, int64_t r1, int64_t first_row, in
               const T* packed) {
     T* patches_block = scratch<T>(1, up(q1 - q0, NR<T>) * std::min(depth, k1 - k0));
     alignas(64) T tile[MR * NR<T>];
-    static thread_local Plan moves;
+    static thread_local std::vector<Plan> plans(FEW_TAPS);
     for (int64_t k = k0; k < k1; k += depth) {
         const int64_t kc = std::min(depth, k1 - k);
-        for (int64_t q = q0; q < q1; q += NR<T>) pack_patches(p, q, std::min<int64_t>(NR<T>, q1 - q), k, kc, patches_block + (q - q0) * kc, moves);
+        for (int64_t q = q0; q < q1; q += NR<T>) pack_patches(p, q, std::min<int64_t>(NR<T>, q1 - q), k, kc, patches_block + (q - q0) * kc, plans);
         const Start start = k > 0 ? Start::add : p.bias ? Start::bias : Start::zero;
         const T* a = packed + (k - k0) * row_span + (r0 - first_row) * kc;
         for (int64_t r = r0; r < r1; r += MR, a += MR * kc) {
