@@ -145,6 +145,33 @@ def workspace(xp: Any, elements: int, dtype: Any) -> Any:
     return xp.empty(min(elements, get_workspace_limit() // kind.itemsize), kind)
 
 
+def packed_size(groups: int, rows: int, columns: int) -> int:
+    """Elements of `groups` matrices of rows / groups rows each, packed for the matrix product in panels of at most 16 rows."""
+    return groups * (rows // groups + 16) * columns
+
+
+def geometry(op: str, x: tuple[int, ...], w: tuple[int, ...], stride: Ints, padding: Any, dilation: Ints, groups: int) -> Geometry:
+    """The checked sizes of a convolution of an input (N, C, H, W)."""
+    sh, sw = several(op, "stride", stride, 2, 1)
+    dh, dw = several(op, "dilation", dilation, 2, 1)
+    (top, bottom), (left, right) = padding_of(op, padding, w[2:], (sh, sw), (dh, dw))
+    g = Geometry(x[0], x[1], x[2], x[3], w[0], w[2], w[3], sh, sw, top, bottom, left, right, dh, dw, groups)
+    for what, dim, d, border in (("rows", 2, dh, top + bottom), ("columns", 3, dw, left + right)):
+        span = d * (w[dim] - 1) + 1 if w[dim] else 0
+        if not 0 < span <= x[dim] + border:
+            raise RuntimeError(f"{op}: the kernel spans {span} {what} (dim {dim} of weight {tuple(w)}, dilation {d}) but the padded "
+                               f"input has {x[dim] + border} (dim {dim} of {tuple(x)}, padding {border} in all)")
+    return g
+
+
+def of_arrays(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], options: tuple[int, ...]) -> Geometry:
+    """The geometry as a kernel sees it: padding below and to the right is what the output needs, negative where it leaves pixels unused."""
+    sh, sw, top, left, dh, dw, groups = options
+    bottom = (y[2] - 1) * sh + dh * (w[2] - 1) + 1 - x[2] - top
+    right = (y[3] - 1) * sw + dw * (w[3] - 1) + 1 - x[3] - left
+    return Geometry(x[0], x[1], x[2], x[3], w[0], w[2], w[3], sh, sw, top, bottom, left, right, dh, dw, groups)
+
+
 # ---------------------------------------------------------------- columns
 
 

@@ -79,14 +79,15 @@ template <class T> void scatter(const Product<T>& p, const T* tile, int64_t row,
 
 // One task: rows [r0, r1) of the result for pixels [q0, q1), for the k range [k0, k1) whose packed weights begin at `packed`.
 template <class T>
-void run_task(const Product<T>& p, int64_t r0, int64_t r1, int64_t first_row, int64_t row_span, int64_t q0, int64_t q1, int64_t k0, int64_t k1, int64_t depth,
-              const T* packed) {
+void run_task(const Product<T>& p, int64_t r0, int64_t r1, int64_t first_row, int64_t row_span, int64_t q0, int64_t q1, int64_t k0,
+              int64_t k1, int64_t depth, const T* packed) {
     T* patches_block = scratch<T>(1, up(q1 - q0, NR<T>) * std::min(depth, k1 - k0));
     alignas(64) T tile[MR * NR<T>];
     static thread_local std::vector<Plan> plans(FEW_TAPS);
     for (int64_t k = k0; k < k1; k += depth) {
         const int64_t kc = std::min(depth, k1 - k);
-        for (int64_t q = q0; q < q1; q += NR<T>) pack_patches(p, q, std::min<int64_t>(NR<T>, q1 - q), k, kc, patches_block + (q - q0) * kc, plans);
+        for (int64_t q = q0; q < q1; q += NR<T>)
+            pack_patches(p, q, std::min<int64_t>(NR<T>, q1 - q), k, kc, patches_block + (q - q0) * kc, plans);
         const Start start = k > 0 ? Start::add : p.bias ? Start::bias : Start::zero;
         const T* a = packed + (k - k0) * row_span + (r0 - first_row) * kc;
         for (int64_t r = r0; r < r1; r += MR, a += MR * kc) {
@@ -177,8 +178,8 @@ template <class T> Source<T> source(const Array& x) {
     return {x.ptr<T>(), x.strides[0], x.strides[1], x.strides[2], x.strides[3], x.shape[2], x.shape[3]};
 }
 
-void conv2d_forward(Array& y, const Array& x, const Array& w, const Array& bias, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left,
-                    int64_t dh, int64_t dw, int64_t groups) {
+void conv2d_forward(Array& y, const Array& x, const Array& w, const Array& bias, Array& space, int64_t sh, int64_t sw, int64_t top,
+                    int64_t left, int64_t dh, int64_t dw, int64_t groups) {
     dispatch_float(y.dtype, "conv2d", [&]<class T>() {
         std::vector<Tap> taps;
         for (int64_t i = 0; i < w.shape[2]; ++i)
@@ -186,8 +187,8 @@ void conv2d_forward(Array& y, const Array& x, const Array& w, const Array& bias,
         const int64_t rows = w.shape[0] / groups, channels = w.shape[1];
         auto product = [&](int64_t g) {
             Product<T> p{source<T>(x), {y.shape[0], y.shape[2], y.shape[3], sh, sw}, taps.data(), int64_t(taps.size()), channels, rows,
-                         w.ptr<T>() + g * rows * w.strides[0], w.strides[0], w.strides[1], y.ptr<T>() + g * rows * y.strides[1], y.strides[1], y.strides[0],
-                         y.strides[2], y.strides[3], bias ? bias.ptr<T>() + g * rows : nullptr};
+                         w.ptr<T>() + g * rows * w.strides[0], w.strides[0], w.strides[1], y.ptr<T>() + g * rows * y.strides[1],
+                         y.strides[1], y.strides[0], y.strides[2], y.strides[3], bias ? bias.ptr<T>() + g * rows : nullptr};
             p.src.data += g * channels * x.strides[1];
             return p;
         };
@@ -195,8 +196,8 @@ void conv2d_forward(Array& y, const Array& x, const Array& w, const Array& bias,
     });
 }
 
-void conv2d_input_grad(Array& dx, const Array& gy, const Array& w, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left, int64_t dh, int64_t dw,
-                       int64_t groups) {
+void conv2d_input_grad(Array& dx, const Array& gy, const Array& w, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left,
+                       int64_t dh, int64_t dw, int64_t groups) {
     dispatch_float(dx.dtype, "conv2d_input_grad", [&]<class T>() {
         const int64_t channels = w.shape[0] / groups, rows = w.shape[1];
         std::vector<Tap> taps;
@@ -208,10 +209,11 @@ void conv2d_input_grad(Array& dx, const Array& gy, const Array& w, Array& space,
                         if ((py + top - i * dh) % sh == 0 && (px + left - j * dw) % sw == 0)
                             taps.push_back({(py + top - i * dh) / sh, (px + left - j * dw) / sw, i * w.strides[2] + j * w.strides[3]});
                 auto product = [&](int64_t g) {
-                    Product<T> p{source<T>(gy), {dx.shape[0], ceil_div(dx.shape[2] - py, sh), ceil_div(dx.shape[3] - px, sw), 1, 1}, taps.data(),
-                                 int64_t(taps.size()), channels, rows, w.ptr<T>() + g * channels * w.strides[0], w.strides[1], w.strides[0],
-                                 dx.ptr<T>() + g * rows * dx.strides[1] + py * dx.strides[2] + px * dx.strides[3], dx.strides[1], dx.strides[0],
-                                 sh * dx.strides[2], sw * dx.strides[3], nullptr};
+                    const Grid grid{dx.shape[0], ceil_div(dx.shape[2] - py, sh), ceil_div(dx.shape[3] - px, sw), 1, 1};
+                    Product<T> p{source<T>(gy), grid, taps.data(), int64_t(taps.size()), channels, rows,
+                                 w.ptr<T>() + g * channels * w.strides[0], w.strides[1], w.strides[0],
+                                 dx.ptr<T>() + g * rows * dx.strides[1] + py * dx.strides[2] + px * dx.strides[3], dx.strides[1],
+                                 dx.strides[0], sh * dx.strides[2], sw * dx.strides[3], nullptr};
                     p.src.data += g * channels * gy.strides[1];
                     return p;
                 };

@@ -58,7 +58,8 @@ template <class T> void pack_patches(const Product<T>& p, int64_t c0, int64_t c1
 }
 
 // Adds the pixels [q0, q1) to rows [r0, r1) and columns [c0, c1) of `out` (row stride ld), which begins with zero.
-template <class T> void run_task(const Product<T>& p, int64_t r0, int64_t r1, int64_t c0, int64_t c1, int64_t q0, int64_t q1, T* out, int64_t ld) {
+template <class T>
+void run_task(const Product<T>& p, int64_t r0, int64_t r1, int64_t c0, int64_t c1, int64_t q0, int64_t q1, T* out, int64_t ld) {
     T* gradient = scratch<T>(0, up(ROWS, MR) * KC);
     T* columns = scratch<T>(1, PANELS * NR<T> * KC);
     T* rows = scratch<T>(2, PANELS * NR<T> * KC);
@@ -106,15 +107,16 @@ template <class T> void run(const Product<T>& p, T* space, int64_t space_size) {
     }
 }
 
-void conv2d_weight_grad(Array& dw, const Array& gy, const Array& x, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left, int64_t dh,
-                        int64_t dw_step, int64_t groups) {
+void conv2d_weight_grad(Array& dw, const Array& gy, const Array& x, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left,
+                        int64_t dh, int64_t dw_step, int64_t groups) {
     dispatch_float(dw.dtype, "conv2d_weight_grad", [&]<class T>() {
         std::vector<Tap> taps;
         for (int64_t i = 0; i < dw.shape[2]; ++i)
             for (int64_t j = 0; j < dw.shape[3]; ++j) taps.push_back({i * dh - top, j * dw_step - left, 0});
         const int64_t rows = dw.shape[0] / groups, channels = dw.shape[1];
         auto product = [&](int64_t g) {
-            return Product<T>{{x.ptr<T>() + g * channels * x.strides[1], x.strides[0], x.strides[1], x.strides[2], x.strides[3], x.shape[2], x.shape[3]},
+            const T* image = x.ptr<T>() + g * channels * x.strides[1];
+            return Product<T>{{image, x.strides[0], x.strides[1], x.strides[2], x.strides[3], x.shape[2], x.shape[3]},
                          {gy.shape[0], gy.shape[2], gy.shape[3], sh, sw}, taps.data(), int64_t(taps.size()), channels, rows,
                          gy.ptr<T>() + g * rows * gy.strides[1], gy.strides[1], gy.strides[0], gy.strides[2], gy.strides[3],
                          dw.ptr<T>() + g * rows * channels * int64_t(taps.size())};

@@ -20,7 +20,8 @@ template <class T, int N, int STEP, size_t... L> inline Vector<T, N> pixels(cons
     using Vec = Vector<T, N>;
     using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
     if constexpr (STEP == 1) return *reinterpret_cast<const Vec*>(p);
-    if constexpr (STEP == 2) return __builtin_shuffle(*reinterpret_cast<const Vec*>(p), *reinterpret_cast<const Vec*>(p + N), Vector<I, N>{I(2 * L)...});
+    if constexpr (STEP == 2)
+        return __builtin_shuffle(*reinterpret_cast<const Vec*>(p), *reinterpret_cast<const Vec*>(p + N), Vector<I, N>{I(2 * L)...});
     return Vec{p[int64_t(L) * step]...};
 }
 
@@ -69,12 +70,14 @@ template <class T> struct Band {
 };
 
 // sums[u] gets the sum over taps of weight times the W pixels of vector u.
-template <class T, int STEP, int U> inline void row_vectors(const T* line, int64_t step, const T* weight, const int64_t* offsets, int64_t taps, T start, Vector<T>* sums) {
+template <class T, int STEP, int U>
+inline void row_vectors(const T* line, int64_t step, const T* weight, const int64_t* offsets, int64_t taps, T start, Vector<T>* sums) {
+    constexpr auto lanes = std::make_index_sequence<LANES<T>>();
     constexpr int W = LANES<T>;
     Vector<T> acc[U];
     for (int u = 0; u < U; ++u) acc[u] = Vector<T>{} + start;
     for (int64_t t = 0; t < taps; ++t)
-        for (int u = 0; u < U; ++u) acc[u] += weight[t] * pixels<T, W, STEP>(line + u * W * step + offsets[t], step, std::make_index_sequence<W>());
+        for (int u = 0; u < U; ++u) acc[u] += weight[t] * pixels<T, W, STEP>(line + u * W * step + offsets[t], step, lanes);
     for (int u = 0; u < U; ++u) sums[u] = acc[u];
 }
 
@@ -129,8 +132,9 @@ template <class T, int STEP, class P> void weight_plane(const P& p, Band<T>& ban
                 for (int64_t t = 0; t < p.tap_count; ++t) {
                     Vector<T>* sum = reinterpret_cast<Vector<T>*>(sums + t * W);
                     Vector<T> acc = *sum;
+                    const T* shifted = line + band.offsets[t];
                     for (int64_t x = 0; x < wide; x += W)
-                        acc += *reinterpret_cast<const Vector<T>*>(gradient + x) * pixels<T, W, STEP>(line + x * step + band.offsets[t], step, lanes);
+                        acc += *reinterpret_cast<const Vector<T>*>(gradient + x) * pixels<T, W, STEP>(shifted + x * step, step, lanes);
                     *sum = acc;
                 }
             }

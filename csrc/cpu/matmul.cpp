@@ -85,7 +85,8 @@ template <class T> void multiply_vector(int64_t rows, int64_t k, Matrix<T> a, co
         int64_t p = 0;
         if (by_rows)
             for (; p + W * U <= k; p += W * U)
-                for (int u = 0; u < U; ++u) acc[u] += *reinterpret_cast<const Vec*>(row + p + u * W) * *reinterpret_cast<const Vec*>(x + p + u * W);
+                for (int u = 0; u < U; ++u)
+                    acc[u] += *reinterpret_cast<const Vec*>(row + p + u * W) * *reinterpret_cast<const Vec*>(x + p + u * W);
         T sum = 0, block = 0;
         for (; p < k; ++p) {
             block += row[p * a.cs] * x[p * xs];

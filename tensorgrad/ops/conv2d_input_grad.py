@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Node
-from ..convolution import Geometry, pieces, windows, workspace
+from ..convolution import Geometry, of_arrays, packed_size, pieces, windows, workspace
 from ..device import CPU
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .conv2d import of_arrays, packed_size
 from .matmul import MATMUL
 
 

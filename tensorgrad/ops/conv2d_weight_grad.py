@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Node
-from ..convolution import Geometry, im2col, padded, pieces, workspace
+from ..convolution import Geometry, im2col, of_arrays, padded, pieces, workspace
 from ..device import CPU
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .conv2d import of_arrays
 from .matmul import MATMUL
 
 SPLITS = 16  # partial sums over parts of the batch, at most: the same for any number of threads
