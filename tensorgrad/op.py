@@ -149,7 +149,7 @@ def register(op: Op) -> None:
         if op.inplace or op.reshapes:
             setattr(Tensor, name + "_", (_reshaping if op.reshapes else _inplace)(op, name + "_"))
     for dunder in op.operators:
-        if dunder.startswith("__r"):
+        if dunder.startswith("__r") and dunder != "__rshift__":
             setattr(Tensor, dunder, lambda self, other: entry(other, self))
         elif dunder in ("__eq__", "__ne__"):  # anything may be compared; what is neither tensor nor number is never equal
             setattr(Tensor, dunder, lambda self, other: entry(self, other) if isinstance(other, _COMPARABLE) else NotImplemented)

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Node
 from ..pointwise import (
     Unary,
@@ -11,13 +13,13 @@ from ..tensor import Tensor
 
 
 class Square(Unary):
-    """y = x * x."""
+    """y = x * x; bools become int64."""
 
     name = "square"
     float_only = False
 
     def compute(self, xp: Any, x: Any) -> Any:
-        return x * x
+        return x * x if x.dtype.kind != "b" else x.astype(np.int64)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         (x,) = ctx.saved
