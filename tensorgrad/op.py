@@ -188,7 +188,7 @@ def _entry(op: Op) -> Callable[..., Any]:
         env[f"DEFAULT_{p.name}"] = p.default
         call.append(f"*{p.name}" if p.kind is p.VAR_POSITIONAL else f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name)
     star = ["*"] if tail and not any(h.startswith("*") for h in head) else []
-    lines = [f"def {op.name}({', '.join(head + star + tail)}):", *("    " + b for b in body)]
+    lines = [f"def entry({', '.join(head + star + tail)}):", *("    " + b for b in body)]
     names = ", ".join(p.name for p in params)
     arguments = f"({names},)" if names else "()"
     if op.composite:
@@ -212,13 +212,20 @@ def _entry(op: Op) -> Callable[..., Any]:
                       f"            for i, o in enumerate(out): link_view(o, {params[0].name}, nth(i, partial({again})))",
                       f"        else: link_view(out, {params[0].name}, partial({again}))"]
         lines += [f"    if OBSERVERS: observe(ctx, out, {arguments})", "    return out"]
-    exec(compile("\n".join(lines), f"<entry of {op.name}>", "exec"), env)
-    entry = env["ENTRY"] = env[op.name]
-    entry.__doc__ = inspect.getdoc(type(op)) or ""
+    exec(_compiled("\n".join(lines)), env)
+    entry = env["ENTRY"] = env["entry"]
+    entry.__code__ = entry.__code__.replace(co_name=op.name, co_filename=f"<entry of {op.name}>")
+    entry.__doc__ = type(op).__doc__
     entry.__module__ = type(op).__module__
-    entry.__qualname__ = op.name
+    entry.__name__ = entry.__qualname__ = op.name
     entry.op = op
     return entry
+
+
+@functools.cache
+def _compiled(source: str) -> Any:
+    """The code of an entry. Most ops share theirs with others of the same signature, and compiling is half the import."""
+    return compile(source, "<entry>", "exec")
 
 
 def _tracked(p: inspect.Parameter) -> str:
