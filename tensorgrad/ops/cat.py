@@ -32,19 +32,21 @@ class Cat(Op):
         if first.ndim == 0:
             raise RuntimeError("cat: tensors without dimensions cannot be joined; use stack()")
         d = check_dim("cat", dim, first.ndim)
-        kind = first.dtype
+        kind, mixed = first.dtype, False
         for k, t in enumerate(tensors):
             a = t.array
             if t.device is not device:
                 raise RuntimeError(f"cat: tensor 0 is on {device} but tensor {k} on {t.device}")
             if a.dtype is not kind and a.dtype != kind:
-                kind = dtypes.promote_types(dtypes.BY_NUMPY[kind], dtypes.BY_NUMPY[a.dtype]).np
+                kind, mixed = dtypes.promote_types(dtypes.BY_NUMPY[kind], dtypes.BY_NUMPY[a.dtype]).np, True
             if a.shape != first.shape and a.shape != (0,):
                 self._check(k, a.shape, first.shape, d)
         if ctx.edges is not None:
             ctx.dim, ctx.sizes = d, [None if a.shape == (0,) else a.shape[d] for a in arrays]  # None: skipped
-            ctx.kinds, ctx.kind = [t.dtype for t in tensors], dtypes.BY_NUMPY[kind]
-        return wrap(device.backend.xp.concatenate([a.astype(kind, copy=False) for a in kept], axis=d), device)
+            ctx.kinds = [t.dtype for t in tensors] if mixed else None
+        if mixed:
+            kept = [a.astype(kind, copy=False) for a in kept]
+        return wrap(device.backend.xp.concatenate(kept, axis=d), device)
 
     def _check(self, k: int, shape: tuple[int, ...], first: tuple[int, ...], d: int) -> None:
         if len(shape) != len(first):
@@ -58,11 +60,11 @@ class Cat(Op):
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         parts: list[Tensor | None] = []
         start = 0
-        for edge, n, kind in zip(ctx.edges, ctx.sizes, ctx.kinds, strict=True):
+        for k, (edge, n) in enumerate(zip(ctx.edges, ctx.sizes, strict=True)):
             part = None
             if edge is not None:
                 part = g.new_zeros(0) if n is None else fn.narrow(g, ctx.dim, start, n)
-                part = part if kind is ctx.kind else part.to(kind)
+                part = part if ctx.kinds is None else part.to(ctx.kinds[k])
             parts.append(part)
             start += n or 0
         return tuple(parts)

@@ -23,17 +23,21 @@ class Stack(Op):
         if not tensors:
             raise ValueError("stack: expected at least one tensor")
         arrays = [t.array for t in tensors]
-        device, shape, kind = tensors[0].device, arrays[0].shape, tensors[0].dtype
+        device, shape, kind, mixed = tensors[0].device, arrays[0].shape, tensors[0].dtype, False
         for k, t in enumerate(tensors):
             if t.array.shape != shape:
                 raise RuntimeError(f"stack: tensor {k} has shape {tuple(t.shape)} but the first has {tuple(shape)}; all must be equal")
             if t.device is not device:
                 raise RuntimeError(f"stack: tensor 0 is on {device} but tensor {k} on {t.device}")
-            kind = dtypes.promote_types(kind, t.dtype)
+            if t.dtype is not kind:
+                kind, mixed = dtypes.promote_types(kind, t.dtype), True
         d = check_dim("stack", dim, len(shape) + 1)
         if ctx.edges is not None:
             ctx.dim, ctx.kinds = d, [t.dtype for t in tensors]
-        return wrap(device.backend.xp.stack([a.astype(kind.np, copy=False) for a in arrays], axis=d), device)
+        if mixed:
+            arrays = [a.astype(kind.np, copy=False) for a in arrays]
+        lead = (slice(None),) * d + (None,)
+        return wrap(device.backend.xp.concatenate([a[lead] for a in arrays], axis=d), device)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         wanted = zip(ctx.edges, ctx.kinds, strict=True)
