@@ -61,7 +61,8 @@ void rms_norm(Array& y, Array& rstd, const Array& x, const Array& weight, double
     });
 }
 
-constexpr int64_t FLUSH = 16;  // rows added in T before they go into the double sums
+constexpr int64_t FLUSH = 16;     // rows added in T before they go into the double sums
+constexpr int64_t STRETCH = 512;  // and elements of a row
 
 template <class T> struct RowGradient {
     const T* weight;
@@ -76,22 +77,28 @@ template <class T> struct RowGradient {
         const T high = s.high, low = T(s.low), scale = T(rstd);
         T* __restrict h = xhat.data();
         double total = 0, dot = 0;
-        if (weight) {
-            const T* __restrict w = weight;
-#pragma omp simd reduction(+ : total, dot)
-            for (int64_t i = 0; i < D; ++i) {
-                h[i] = ((x[i] - high) - low) * scale;
-                const T gw = g[i] * w[i];
-                total += double(gw);
-                dot += double(gw * h[i]);
+        for (int64_t begin = 0; begin < D; begin += STRETCH) {  // in T over short stretches, those in double
+            const int64_t end = std::min(begin + STRETCH, D);
+            T sum = 0, product = 0;
+            if (weight) {
+                const T* __restrict w = weight;
+#pragma omp simd reduction(+ : sum, product)
+                for (int64_t i = begin; i < end; ++i) {
+                    h[i] = ((x[i] - high) - low) * scale;
+                    const T gw = g[i] * w[i];
+                    sum += gw;
+                    product += gw * h[i];
+                }
+            } else {
+#pragma omp simd reduction(+ : sum, product)
+                for (int64_t i = begin; i < end; ++i) {
+                    h[i] = ((x[i] - high) - low) * scale;
+                    sum += g[i];
+                    product += g[i] * h[i];
+                }
             }
-        } else {
-#pragma omp simd reduction(+ : total, dot)
-            for (int64_t i = 0; i < D; ++i) {
-                h[i] = ((x[i] - high) - low) * scale;
-                total += double(g[i]);
-                dot += double(g[i] * h[i]);
-            }
+            total += double(sum);
+            dot += double(product);
         }
         if (sum_w) {
             T* __restrict a = dw.data();
