@@ -43,7 +43,7 @@ def weights(q: Any, k: Any, mask: Any, causal: int, scale: float) -> Any:
     if mask is not None:
         s = np.where(mask, s, -np.inf) if mask.dtype == np.bool_ else s + mask
     if causal:
-        s = np.where(np.tri(*s.shape[-2:], dtype=bool), s, -np.inf)
+        s = np.where(np.tri(*s.shape[-2:], dtype=np.bool_), s, -np.inf)
     top = s.max(axis=-1, keepdims=True, initial=-np.inf)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.exp(s - np.where(top == -np.inf, 0, top))

@@ -47,7 +47,7 @@ class AttentionBackward(Op):
             # Aliases, so that only the explicit dependence counts where one of these tensors was made from another.
             g, q, k, v = [t.reshape(tuple(t.shape)) if record and t.tracked else t.detach().requires_grad_() for t in (g, q, k, v)]
             first = grad(explicit(q, k, v, mask, ctx.is_causal, ctx.scale), [q, k, v], g, create_graph=True)
-            second = grad(first, [g, q, k, v], u, create_graph=record, materialize_grads=True)
+            second = grad([d for d in first if d is not None], [g, q, k, v], u, create_graph=record, materialize_grads=True)
         return *second, None, None, None
 
     @rung("cpu/naive", writes=(0, 1, 2, 3))
@@ -102,7 +102,7 @@ def explicit(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bo
     elif mask is not None:
         hidden = ~mask
     if is_causal:
-        later = wrap(~np.tri(n, k.shape[2], dtype=bool), q.device)
+        later = wrap(~np.tri(n, k.shape[2], dtype=np.bool_), q.device)
         hidden = later if hidden is None else hidden | later
     if hidden is None:
         p = fn.softmax(scores, -1)

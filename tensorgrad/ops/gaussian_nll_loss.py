@@ -27,21 +27,20 @@ class GaussianNllLoss(Op):
                 reduction: str = "mean") -> Tensor:
         check_reduction("gaussian_nll_loss", reduction)
         same_shape("gaussian_nll_loss", input, target)
-        if not isinstance(var, Tensor):
-            var = input.new_full(tuple(input.shape), fill_value=float(var))
-        v = var.device.backend.to_numpy(var.array)
+        spread = var if isinstance(var, Tensor) else input.new_full(tuple(input.shape), fill_value=float(var))
+        v = spread.device.backend.to_numpy(spread.array)
         if (v < 0).any():
             where = tuple(int(i) for i in np.argwhere(v < 0)[0])
             raise ValueError(f"gaussian_nll_loss: var must not be negative; it is {float(v[where])} at position {where}")
-        full_shape, shape = tuple(input.shape), tuple(var.shape)
+        full_shape, shape = tuple(input.shape), tuple(spread.shape)
         if shape != full_shape:
             if shape == full_shape[:-1]:
-                var = var.unsqueeze(-1)
+                spread = spread.unsqueeze(-1)
             elif len(shape) != len(full_shape) or [b for a, b in zip(full_shape, shape, strict=True) if a != b] != [1]:
                 raise ValueError(f"gaussian_nll_loss: var has shape {shape}; input's {full_shape} allows that, one size of 1 instead, or "
                                  f"{full_shape[:-1]}")
-        var = var + (fn.clamp(var, min=eps) - var).detach()  # the gradient passes the lower limit
-        loss = (var.log() + (input - target).square() / var) * 0.5
+        spread = spread + (fn.clamp(spread, min=eps) - spread).detach()  # the gradient passes the lower limit
+        loss = (spread.log() + (input - target).square() / spread) * 0.5
         return reduce_loss("gaussian_nll_loss", loss + 0.5 * np.log(2 * np.pi) if full else loss, reduction)
 
     def reference(self, x: Any, y: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Any:

@@ -50,7 +50,7 @@ class ScaledDotProductAttention(Op):
         if attn_mask is not None:
             s = np.where(attn_mask, s, -np.inf) if attn_mask.dtype == np.bool_ else s + attn_mask
         if is_causal:
-            s = np.where(np.tri(*s.shape[-2:], dtype=bool), s, -np.inf)
+            s = np.where(np.tri(*s.shape[-2:], dtype=np.bool_), s, -np.inf)
         e = np.exp(s - np.maximum(s.max(axis=-1, keepdims=True), -1e300))
         return (e / np.maximum(e.sum(axis=-1, keepdims=True), 1e-300)) @ v
 

@@ -30,7 +30,7 @@ class FusedStep(Op):
         packed = [None if a is None else xp.ascontiguousarray(a) for a in written]
         self.kernel(param.device, p)(packed[0], xp.ascontiguousarray(g), *packed[1:], *numbers)
         for a, c in zip(written, packed, strict=True):
-            if c is not a:
+            if c is not a and c is not None:
                 a[...] = c.reshape(a.shape)
 
     def sample(self, states: int, *numbers: float) -> Iterable[Case]:

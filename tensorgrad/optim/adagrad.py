@@ -26,7 +26,7 @@ class Adagrad(Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         for p in group["params"]:
-            self.state[p] = {"step": Tensor.new_zeros(p, (), dtype=dtypes.float32, device="cpu"),
+            self.state[p] = {"step": p.new_zeros((), dtype=dtypes.float32, device="cpu"),
                              "sum": zeros_like(p, group["initial_accumulator_value"])}
 
     def check(self, group: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ class Adam(Optimizer):
 
     def update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         if not state:
-            state["step"] = Tensor.new_zeros(p, (), dtype=dtypes.float32, device="cpu")
+            state["step"] = p.new_zeros((), dtype=dtypes.float32, device="cpu")
             state["exp_avg"], state["exp_avg_sq"] = zeros_like(p), zeros_like(p)
         if group["amsgrad"] and "max_exp_avg_sq" not in state:
             state["max_exp_avg_sq"] = zeros_like(p)

@@ -29,7 +29,7 @@ class RMSprop(Optimizer):
 
     def update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         if not state:
-            state["step"] = Tensor.new_zeros(p, (), dtype=dtypes.float32, device="cpu")
+            state["step"] = p.new_zeros((), dtype=dtypes.float32, device="cpu")
             state["square_avg"] = zeros_like(p)
         if group["momentum"] > 0 and "momentum_buffer" not in state:
             state["momentum_buffer"] = zeros_like(p)
