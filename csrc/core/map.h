@@ -68,6 +68,7 @@ template <class T, int N, class F> void map(Array& y, const Array* const (&in)[N
                 simd::V<T> v[N];
                 for (int j = 0; j < N; ++j) v[j] = fetch<T>(p[j] + i * plan.step[last][j], plan.step[last][j], n - i);
                 if constexpr (N == 1) simd::store<T>(out + i, f(v[0]), n - i);
+                else if constexpr (N == 3) simd::store<T>(out + i, f(v[0], v[1], v[2]), n - i);
                 else simd::store<T>(out + i, f(v[0], v[1]), n - i);
             }
             at += n;

@@ -50,6 +50,24 @@ template <class T> inline V<T> tanh(V<T> x) {
     return x < T(0) ? -t : x == T(0) ? x : t;
 }
 
+// The sine and cosine of 2 pi v for v in [0, 1): the nearest quarter turn is taken off, Taylor series do the rest.
+template <class T> inline void sincos_turns(V<T> v, V<T>& sin, V<T>& cos) {
+    constexpr int TERMS = sizeof(T) == 4 ? 5 : 9;
+    const V<T> shifted = v * T(4) + MAGIC<T>, quarter = shifted - MAGIC<T>;  // 0 to 4
+    const V<T> x = (v - quarter * T(0.25)) * T(6.283185307179586477), q = x * x;
+    V<T> s = all(T(1)), c = all(T(1));
+    for (int k = TERMS; k >= 1; --k) {
+        s = T(1) - s * q * (T(1) / T(2 * k * (2 * k + 1)));
+        c = T(1) - c * q * (T(1) / T(2 * k * (2 * k - 1)));
+    }
+    s = s * x;
+    const auto odd = (quarter == T(1)) | (quarter == T(3)), low = (quarter == T(2)) | (quarter == T(3));
+    sin = odd ? c : s;
+    sin = low ? -sin : sin;
+    cos = odd ? s : c;
+    cos = ((quarter == T(1)) | (quarter == T(2))) ? -cos : cos;
+}
+
 // ln(1 + e^x), without overflow.
 template <class T> inline V<T> softplus(V<T> x) {
     return (x < T(0) ? V<T>{} : x) + log1p_unit<T>(exp<T>(-abs<T>(x)));

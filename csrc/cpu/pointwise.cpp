@@ -35,6 +35,19 @@ TG_BINARY(true_divide, x / y)
 TG_BINARY(maximum, x != x ? x : (x < y ? y : (y != y ? y : x)))
 TG_BINARY(minimum, x != x ? x : (x > y ? y : (y != y ? y : x)))
 
+// Limits of either side may be infinite, where there are none. NaN anywhere stays NaN; where they cross, the upper one counts.
+void clamp(Array& y, const Array& x, const Array& low, const Array& high) {
+    dispatch_float(y.dtype, "clamp", [&]<class T>() {
+        const Array* in[] = {&x, &low, &high};
+        map<T>(y, in, [](V<T> v, V<T> a, V<T> b) -> V<T> {
+            V<T> r = v < a ? a : v;
+            r = r > b ? b : r;
+            return a != a ? a : (b != b && v == v ? b : r);
+        });
+    });
+}
+TG_KERNEL(clamp, "cpu/simd", "float32 float64", clamp)
+
 TG_UNARY(neg, -x)
 TG_UNARY(abs, (x < T(0) ? -x : (x == T(0) ? V<T>{} : x)))
 TG_UNARY(square, x * x)

@@ -4,6 +4,7 @@
 
 #include "../core/philox.h"
 #include "../core/registry.h"
+#include "../core/simd_math.h"
 
 namespace tg {
 namespace {
@@ -52,18 +53,34 @@ void uniform(Array& out, int64_t seed, int64_t first_block, double low, double h
     });
 }
 
-// Box-Muller: two uniform numbers make two normal ones, sqrt(-2 ln u) (cos, sin)(2 pi v).
+// Box-Muller: two uniform numbers make two normal ones, sqrt(-2 ln u) (cos, sin)(2 pi v), a vector of pairs at a time.
 void normal(Array& out, int64_t seed, int64_t first_block, double mean, double std) {
     dispatch_float(out.dtype, "normal_", [&]<class T>() {
-        constexpr int PER_BLOCK = 16 / sizeof(T), STEP = sizeof(T) / 4;
-        draw<PER_BLOCK>(out.ptr<T>(), out.size(), seed, first_block, [=](const uint32_t* w, T* y) {
-            for (int i = 0; i < PER_BLOCK; i += 2) {
-                const T radius = std::sqrt(T(-2) * std::log(positive(w + STEP * i, T())));
-                const T angle = T(6.283185307179586477) * unit(w + STEP * (i + 1), T());
-                y[i] = T(mean) + T(std) * radius * std::cos(angle);
-                y[i + 1] = T(mean) + T(std) * radius * std::sin(angle);
+        constexpr int STEP = sizeof(T) / 4, PAIRS = philox::WORDS / (2 * STEP), GROUP = 2 * PAIRS;
+        const int64_t n = out.size(), groups = (n + GROUP - 1) / GROUP;
+#pragma omp parallel for schedule(static) if (groups * philox::LANES >= SERIAL_BELOW)
+        for (int64_t g = 0; g < groups; ++g) {
+            uint32_t words[philox::WORDS];
+            T u[PAIRS], v[PAIRS], values[GROUP];
+            philox::words(uint64_t(seed), uint64_t(first_block) + uint64_t(g) * LANES, words);
+            for (int i = 0; i < PAIRS; ++i) {
+                u[i] = positive(words + 2 * STEP * i, T());
+                v[i] = unit(words + 2 * STEP * i + STEP, T());
             }
-        });
+            for (int i = 0; i < PAIRS; i += simd::W<T>) {
+                simd::V<T> sin, cos;
+                simd::sincos_turns<T>(simd::load<T>(v + i), sin, cos);
+                const simd::V<T> radius = simd::sqrt<T>(simd::log_positive<T>(simd::load<T>(u + i)) * T(-2)) * T(std);
+                simd::store<T>(u + i, cos * radius + T(mean));
+                simd::store<T>(v + i, sin * radius + T(mean));
+            }
+            for (int i = 0; i < PAIRS; ++i) {
+                values[2 * i] = u[i];
+                values[2 * i + 1] = v[i];
+            }
+            const int64_t left = n - GROUP * g;
+            std::memcpy(out.ptr<T>() + GROUP * g, values, sizeof(T) * size_t(left < GROUP ? left : GROUP));
+        }
     });
 }
 

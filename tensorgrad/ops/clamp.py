@@ -1,6 +1,7 @@
 """clamp: limit to [min, max]."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,8 +34,9 @@ class Clamp(Pointwise):
         bounds = [b for b in (min, max) if b is not None]
         kind = dtypes.result_type(input, *bounds).np
         xp = input.device.backend.xp
-        arrays = [None if b is None else b.array.astype(kind, copy=False) if isinstance(b, Tensor) else _number(xp, b, kind)
-                  for b in (min, max)]
+        bounded = kind.kind in "iub"  # floats without a bound have an infinite one
+        arrays = [b.array.astype(kind, copy=False) if isinstance(b, Tensor) else None if b is None and bounded else _number(xp, b, i, kind)
+                  for i, b in ((-math.inf, min), (math.inf, max))]
         x = input.array.astype(kind, copy=False)
         ctx.kinds = [None if not isinstance(b, Tensor) else b.array.shape for b in (input, min, max)]
         ctx.numbers = [None if isinstance(b, Tensor) else b for b in (min, max)]
@@ -77,5 +79,5 @@ class Clamp(Pointwise):
         yield Case(T(3), error=(RuntimeError, "clamp: at least one of min and max"))
 
 
-def _number(xp: Any, value: Any, kind: np.dtype) -> Any:
-    return xp.array(value, np.float32 if kind.name in dispatch.HALF else kind)
+def _number(xp: Any, value: Any, none: float, kind: np.dtype) -> Any:
+    return xp.array(none if value is None else value, np.float32 if kind.name in dispatch.HALF else kind)

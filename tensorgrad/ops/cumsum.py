@@ -27,7 +27,7 @@ class Cumsum(Op):
         if x.ndim == 0:
             return wrap(x.astype(kind), input.device)
         wide = kind if kind.kind in "biu" else np.float64  # one rounding instead of one a step
-        return wrap(input.device.backend.xp.cumsum(x, axis=d, dtype=wide).astype(kind, copy=False), input.device)
+        return wrap(input.device.backend.xp.cumsum(x.astype(wide, copy=False), axis=d, dtype=wide).astype(kind, copy=False), input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return (g.flip(ctx.dim).cumsum(ctx.dim).flip(ctx.dim) if g.array.ndim else g).to(ctx.kind)
