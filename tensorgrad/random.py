@@ -255,5 +255,5 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     return wrap(input.array.copy(), input.device).bernoulli_(wrap(input.array, input.device) if p is None else p, generator=generator)
 
 
-Tensor.bernoulli = bernoulli
-Tensor.multinomial = multinomial
+Tensor.bernoulli = bernoulli  # type: ignore[attr-defined]
+Tensor.multinomial = multinomial  # type: ignore[attr-defined]

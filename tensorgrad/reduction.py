@@ -47,7 +47,7 @@ def numpy_sum(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: np.dt
     NumPy adds pairwise along the fastest axis only; over others it adds row after row, whose error grows with the count. Those
     sums run in blocks, so that float32 keeps its digits.
     """
-    accumulate = np.float32 if kind in _HALF else kind
+    accumulate: Any = np.float32 if kind in _HALF else kind
     if dims and x.ndim > 1 and np.dtype(accumulate) == np.float32 and (x.ndim - 1) not in dims:
         n = 1
         for d in dims:

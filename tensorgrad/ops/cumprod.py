@@ -25,7 +25,8 @@ class Cumprod(Op):
         kind = dtype.np if dtype is not None else (x.dtype if input.dtype.is_floating_point else np.dtype(np.int64))
         wide = kind if kind.kind in "biu" else np.float64
         with np.errstate(all="ignore"):
-            y = x.astype(kind) if x.ndim == 0 else input.device.backend.xp.cumprod(x.astype(wide, copy=False), axis=d, dtype=wide).astype(kind, copy=False)
+            y = x if x.ndim == 0 else input.device.backend.xp.cumprod(x.astype(wide, copy=False), axis=d, dtype=wide)
+            y = y.astype(kind, copy=x.ndim == 0)
         out = wrap(y, input.device)
         ctx.dim, ctx.kind = d, input.dtype
         ctx.save(input, out)

@@ -92,4 +92,4 @@ def _method(self: Tensor, condition: Tensor, other: Operand) -> Tensor:
     return SELECT.call(condition, self, other)
 
 
-Tensor.where = _method
+Tensor.where = _method  # type: ignore[attr-defined]
