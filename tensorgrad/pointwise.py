@@ -86,8 +86,8 @@ def _into_new(xp: Any, run: Callable[..., Any], kind: np.dtype, x: Any, *rest: A
     """Run a kernel that writes, on a new array of the broadcast shape."""
     shape = x.shape
     for a in rest:
-        if a.__class__ is np.ndarray and a.shape != shape:
-            shape = np.broadcast_shapes(shape, a.shape)
+        if a.__class__ is np.ndarray and a.shape != shape and a.shape:
+            shape = np.broadcast_shapes(shape, a.shape) if shape else a.shape
     out = xp.empty(shape, kind)
     run(out, x, *rest)
     return out
