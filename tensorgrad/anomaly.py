@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .autograd import MODE, Node
+from .graph import MODE, Node
 from .op import OBSERVERS
 from .tensor import Tensor
 

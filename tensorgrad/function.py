@@ -5,7 +5,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from .autograd import MODE, Edge, Node, _sequence, check_inplace, edge_of, no_grad, rebase, version_cell
+from .grad_mode import no_grad
+from .graph import MODE, Edge, Node, edge_of, sequence, version_cell
+from .inplace import check_inplace, rebase
 from .op import OBSERVERS, fn, observe
 from .tensor import Tensor, wrap
 
@@ -172,7 +174,7 @@ def _finish(ctx: FunctionCtx, args: tuple, outs: list[Any]) -> list[Any]:
     differentiable = [isinstance(o, Tensor) and id(o) not in plain and o.dtype.is_floating_point for o in outs]
     results = [faces.get(id(o), o) for o in outs]
     if ctx.edges is not None:
-        ctx.seq = next(_sequence)
+        ctx.seq = next(sequence)
         ctx.outputs = len(outs) or 1
         ctx._meta = tuple([(o.array.shape, o.array.dtype, o.device) if isinstance(o, Tensor) else None for o in outs])
     for i, o in enumerate(results):
@@ -214,7 +216,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
         outs = [got] if single else list(got)
         node = Node(_Twice(ctx.name))
         node.edges = tuple([edge_of(t) for t in (*grads, *ctx.saved) if isinstance(t, Tensor)])
-        node.seq, node.outputs = next(_sequence), len(outs)
+        node.seq, node.outputs = next(sequence), len(outs)
         node._meta = tuple([(o.array.shape, o.array.dtype, o.device) if isinstance(o, Tensor) else None for o in outs])
         if any(e is not None for e in node.edges):
             for i, o in enumerate(outs):

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .autograd import enable_grad, grad
+from .autograd import grad
+from .grad_mode import enable_grad
 from .tensor import Tensor, wrap
 
 

@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from . import dispatch, dtypes
-from .autograd import MODE, Node, check_inplace, edge_of, link_view, rebase, record, set_grad_enabled, version_cell
 from .cases import Case
 from .dispatch import Kernel
+from .grad_mode import set_grad_enabled
+from .graph import MODE, Node, edge_of, link_view, record, version_cell
+from .inplace import check_inplace, rebase
 from .tensor import Tensor, wrap
 
 Operand = Tensor | float

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from . import dispatch, dtypes
-from .autograd import Node
 from .cases import Case, T, binary_shapes, unary_shapes
 from .dispatch import Kernel
+from .graph import Node
 from .op import Op, Operand, fn, is_number
 from .second_order import gradients_of
 from .tensor import Tensor, wrap

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from . import dispatch, dtypes
-from .autograd import no_grad
 from .dtypes import dtype as DType
+from .grad_mode import no_grad
 from .tensor import Tensor, as_device, wrap
 
 __all__ = ["Generator", "bernoulli", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "multinomial",

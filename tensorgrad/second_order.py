@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .autograd import MODE, enable_grad, grad
+from .autograd import grad
+from .grad_mode import enable_grad
+from .graph import MODE
 from .tensor import Tensor
 
 

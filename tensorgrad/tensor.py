@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import autograd, dtypes
+from . import autograd, dtypes, graph
 from .device import CPU, device
 from .dtypes import dtype
 
@@ -42,7 +42,7 @@ class Tensor:
     device: device
     tracked = False  # requires grad: a leaf that asked for it, or the result of recorded operations
     grad: Tensor | None = None
-    edge: autograd.Edge | None = None  # (node, output index) that made this tensor; None for a leaf
+    edge: graph.Edge | None = None  # (node, output index) that made this tensor; None for a leaf
     _view: tuple[Tensor, Callable[[Tensor], Tensor] | None, Any] | None = None  # (base, the same view of another base, base's array)
     _view_at = 0
     _cell: list[int] | None = None  # count of in-place changes, shared with views
@@ -152,8 +152,8 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to this tensor."""
-        if self._view is not None and autograd.MODE.enabled:
-            autograd.edge_of(self)
+        if self._view is not None and graph.MODE.enabled:
+            graph.edge_of(self)
         return self.tracked
 
     @requires_grad.setter
@@ -175,14 +175,14 @@ class Tensor:
         return self.edge is None
 
     @property
-    def grad_fn(self) -> autograd.Node | None:
+    def grad_fn(self) -> graph.Node | None:
         """The node of the operation that made this tensor."""
-        edge = autograd.edge_of(self) if self.tracked else None
+        edge = graph.edge_of(self) if self.tracked else None
         return edge[0] if edge is not None and edge[1] >= 0 else None
 
     @property
     def _version(self) -> int:
-        return autograd.version_cell(self)[0]
+        return graph.version_cell(self)[0]
 
     @property
     def data(self) -> Tensor:
@@ -198,7 +198,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same memory without history."""
         out = wrap(self.array, self.device)
-        out._cell = autograd.version_cell(self)
+        out._cell = graph.version_cell(self)
         return out
 
     def detach_(self) -> Tensor:
@@ -215,7 +215,7 @@ class Tensor:
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
         """Call `hook(grad)` when this tensor's gradient is known; what it returns replaces the gradient."""
-        edge = autograd.edge_of(self)
+        edge = graph.edge_of(self)
         if edge is None:
             raise RuntimeError("register_hook: this tensor does not require grad")
         if edge[1] < 0:
@@ -227,7 +227,7 @@ class Tensor:
                 edge[0].hooks = {}
             hooks = edge[0].hooks.setdefault(edge[1], [])
         hooks.append(hook)
-        return autograd._Hook(hooks, hook)
+        return graph.Hook(hooks, hook)
 
     def retain_grad(self) -> None:
         """Keep the gradient of a non-leaf in `.grad` too."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import no_grad
 from ..creation import from_numpy
 from ..dtypes import float32, float64
+from ..grad_mode import no_grad
 from ..random import Generator
 from ..tensor import Tensor
 

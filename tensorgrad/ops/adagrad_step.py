@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case
+from ..graph import Node
 from ..op import rung
 from ..tensor import Tensor
 from .sgd_step import FusedStep

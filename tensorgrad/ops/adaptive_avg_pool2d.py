@@ -9,7 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
-from ..windows import adaptive_taps, check_image, output_sizes
+from .shared.windows import adaptive_taps, check_image, output_sizes
 
 
 class AdaptiveAvgPool2d(Op):

@@ -7,7 +7,7 @@ from typing import Any
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
-from ..windows import check_image, output_sizes
+from .shared.windows import check_image, output_sizes
 
 
 class AdaptiveMaxPool1d(Op):

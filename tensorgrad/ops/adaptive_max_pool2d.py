@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from ..windows import adaptive_ranges, check_image, output_sizes
+from .shared.windows import adaptive_ranges, check_image, output_sizes
 
 
 class AdaptiveMaxPool2d(Op):

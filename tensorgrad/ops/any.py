@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import Op
-from ..reduction import (
+from ..tensor import Tensor, wrap
+from .shared.reduction import (
     reduced_dims,
 )
-from ..tensor import Tensor, wrap
 
 
 class Any_(Op):

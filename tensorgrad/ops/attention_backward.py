@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import MODE, Node, enable_grad, grad
+from ..autograd import grad
+from ..grad_mode import enable_grad
+from ..graph import MODE, Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .attention import as_read, grouped, like, weights, wide

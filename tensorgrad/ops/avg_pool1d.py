@@ -7,7 +7,7 @@ from typing import Any
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
-from ..windows import average_taps, check_image, pooled_size, tuple_of
+from .shared.windows import average_taps, check_image, pooled_size, tuple_of
 
 
 class AvgPool1d(Op):

@@ -9,7 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
-from ..windows import average_taps, check_image, pooled_size, tuple_of
+from .shared.windows import average_taps, check_image, pooled_size, tuple_of
 
 
 class AvgPool2d(Op):

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node, version_cell
 from ..cases import Case, T
-from ..normalization import check_eps, check_parameter, flat
+from ..graph import Node, version_cell
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
+from .shared.normalization import check_eps, check_parameter, flat
 
 
 class BatchNorm(Op):

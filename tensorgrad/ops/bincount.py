@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import check_index_tensor
+from ..graph import Node
 from ..op import Op
 from ..tensor import Tensor, wrap
+from .shared.indexing import check_index_tensor
 
 
 class BinCount(Op):

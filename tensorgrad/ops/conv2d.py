@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..convolution import (
+from ..device import CPU
+from ..graph import Node
+from ..op import Op, fn, rung
+from ..tensor import Tensor, wrap
+from .matmul import MATMUL
+from .shared.convolution import (
     Ints,
     check_bias,
     check_channels,
@@ -21,10 +25,6 @@ from ..convolution import (
     pieces,
     workspace,
 )
-from ..device import CPU
-from ..op import Op, fn, rung
-from ..tensor import Tensor, wrap
-from .matmul import MATMUL
 
 
 class Conv2d(Op):

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
-from ..convolution import Geometry, of_arrays, packed_size, pieces, windows, workspace
 from ..device import CPU
+from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .matmul import MATMUL
+from .shared.convolution import Geometry, of_arrays, packed_size, pieces, windows, workspace
 
 
 class Conv2dInputGrad(Op):

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
-from ..convolution import Geometry, im2col, of_arrays, padded, pieces, workspace
 from ..device import CPU
+from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .matmul import MATMUL
+from .shared.convolution import Geometry, im2col, of_arrays, padded, pieces, workspace
 
 SPLITS = 16  # partial sums over parts of the batch, at most: the same for any number of threads
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
-from ..convolution import Ints, check_bias, check_channels, check_operands, padding_of, several
 from ..op import Op, fn
 from ..tensor import Tensor
+from .shared.convolution import Ints, check_bias, check_channels, check_operands, padding_of, several
 
 
 class Conv3d(Op):

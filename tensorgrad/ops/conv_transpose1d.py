@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
-from ..convolution import Ints
 from ..op import Op
 from ..tensor import Tensor
 from .conv_transpose2d import transposed
+from .shared.convolution import Ints
 
 
 class ConvTranspose1d(Op):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
-from ..convolution import Geometry, Ints, check_bias, check_operands, several
 from ..op import Op, fn
 from ..tensor import Tensor
+from .shared.convolution import Geometry, Ints, check_bias, check_operands, several
 
 
 class ConvTranspose2d(Op):

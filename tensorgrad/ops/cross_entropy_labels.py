@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..autograd import Node
 from ..cases import Case, T
-from ..losses import check_labels, label_weights
+from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
+from .shared.losses import check_labels, label_weights
 from .softmax import sliced
 
 

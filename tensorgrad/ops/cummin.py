@@ -8,12 +8,12 @@ import numpy as np
 
 from ..cases import Case, T
 from ..op import Op, fn
-from ..reduction import (
+from ..tensor import Tensor
+from .shared.reduction import (
     Running,
     ValuesIndices,
     running_reference,
 )
-from ..tensor import Tensor
 
 
 class Cummin(Op):

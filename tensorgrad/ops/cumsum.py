@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
 from ..dtypes import dtype as DType
+from ..graph import Node
 from ..op import Op
 from ..tensor import Tensor, check_dim, wrap
 

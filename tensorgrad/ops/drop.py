@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from .. import random
-from ..autograd import Node
+from ..graph import Node
 from ..op import Op, assign, fn
 from ..tensor import Tensor, wrap
 

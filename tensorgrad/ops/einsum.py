@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
-from ..einsum import contract, parse
 from ..op import Op
 from ..tensor import Tensor
+from .shared.einsum import contract, parse
 
 
 class Einsum(Op):

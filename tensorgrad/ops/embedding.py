@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..lookup import checked_indices, checked_padding, frequencies, shorten
+from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
+from .shared.lookup import checked_indices, checked_padding, frequencies, shorten
 
 
 class Embedding(Op):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
-from ..lookup import checked_indices, checked_padding, frequencies, shorten
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
+from .shared.lookup import checked_indices, checked_padding, frequencies, shorten
 
 
 class EmbeddingBag(Op):

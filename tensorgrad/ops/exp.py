@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Node
+from ..graph import Node
 from ..pointwise import Unary
 from ..tensor import Tensor
 

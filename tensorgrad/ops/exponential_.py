@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..autograd import Node
+from ..graph import Node
 from ..op import Op
 from ..random import Generator, fill
 from ..tensor import Tensor

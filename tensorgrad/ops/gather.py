@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import in_columns, index_along
+from ..graph import Node
 from ..op import Op, fn, rung
 from ..pointwise import ALL_TYPES
 from ..tensor import Tensor, wrap
+from .shared.indexing import in_columns, index_along
 
 
 class Gather(Op):

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from ..autograd import Node
+from ..graph import Node
 from ..op import Op
 from ..random import Generator
 from ..tensor import Tensor, wrap

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import Index, explain_index, read_index
+from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
+from .shared.indexing import Index, explain_index, read_index
 
 
 class GetItem(Op):

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..normalization import check_eps, check_parameter, flat
+from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
+from .shared.normalization import check_eps, check_parameter, flat
 
 
 class GroupNorm(Op):

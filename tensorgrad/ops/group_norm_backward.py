@@ -5,11 +5,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..autograd import Node
-from ..normalization import flat, gradient_formula
+from ..graph import Node
 from ..op import Op, fn
 from ..second_order import gradients_of
 from ..tensor import Tensor, wrap
+from .shared.normalization import flat, gradient_formula
 
 
 class GroupNormBackward(Op):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
-from ..losses import check_reduction, reduce_loss, reference_reduce, same_shape
 from ..op import Op, fn
 from ..tensor import Tensor
+from .shared.losses import check_reduction, reduce_loss, reference_reduce, same_shape
 
 
 class HingeEmbeddingLoss(Op):

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from ..windows import check_image, tuple_of
+from .shared.windows import check_image, tuple_of
 
 
 def geometry(op: str, size: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> tuple[tuple[int, ...], ...]:

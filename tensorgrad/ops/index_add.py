@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import rows_along
+from ..graph import Node
 from ..op import fn
-from ..overwrite import Overwriting
 from ..tensor import Tensor, wrap
+from .shared.indexing import rows_along
+from .shared.overwrite import Overwriting
 
 
 class IndexAdd(Overwriting):

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import check_index_tensor, check_number, positions
+from ..graph import Node
 from ..op import Operand, fn
-from ..overwrite import Overwriting
 from ..tensor import Tensor, check_dim, wrap
+from .shared.indexing import check_index_tensor, check_number, positions
+from .shared.overwrite import Overwriting
 
 
 class IndexFill(Overwriting):

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import explain_index, fits, read_index
+from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor
+from .shared.indexing import explain_index, fits, read_index
 
 
 class IndexPut(Op):

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import check_index_tensor, positions
+from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, check_dim, wrap
+from .shared.indexing import check_index_tensor, positions
 
 
 class IndexSelect(Op):

@@ -5,11 +5,11 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..autograd import version_cell
 from ..cases import Case, T
-from ..normalization import check_parameter
+from ..graph import version_cell
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
+from .shared.normalization import check_parameter
 
 
 class InstanceNorm(Op):

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..cases import Case, T
-from ..interpolation import resize_taps
 from ..op import Op, fn
 from ..tensor import Tensor
-from ..windows import Taps, adaptive_taps
+from .shared.interpolation import resize_taps
+from .shared.windows import Taps, adaptive_taps
 
 MODES = {"nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "linear": (1,), "bilinear": (2,), "bicubic": (2,), "trilinear": (3,),
          "area": (1, 2, 3)}  # and how many sizes they resize

@@ -10,7 +10,7 @@ import numpy as np
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
-from ..windows import Taps
+from .shared.windows import Taps
 
 
 class LocalResponseNorm(Op):

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import Op, fn
-from ..reduction import (
+from ..tensor import Tensor, wrap
+from .shared.reduction import (
     numpy_sum,
     reduced_dims,
     spread,
 )
-from ..tensor import Tensor, wrap
 
 
 class Logsumexp(Op):

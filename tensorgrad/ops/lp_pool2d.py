@@ -9,7 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
-from ..windows import check_image, pooled_size, tuple_of
+from .shared.windows import check_image, pooled_size, tuple_of
 
 
 class LPPool2d(Op):

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import check_number
+from ..graph import Node
 from ..op import Operand, fn
-from ..overwrite import Overwriting
 from ..pointwise import check_broadcast
 from ..tensor import Tensor, wrap
+from .shared.indexing import check_number
+from .shared.overwrite import Overwriting
 
 
 class MaskedFill(Overwriting):

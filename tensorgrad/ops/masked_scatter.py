@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import fn
-from ..overwrite import Overwriting
 from ..pointwise import check_broadcast
 from ..tensor import Tensor, wrap
+from .shared.overwrite import Overwriting
 
 
 class MaskedScatter(Overwriting):

@@ -7,7 +7,7 @@ from typing import Any
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
-from ..windows import check_image, pooled_size, tuple_of
+from .shared.windows import check_image, pooled_size, tuple_of
 
 
 class MaxPool1d(Op):

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from ..windows import check_image, planes, tuple_of
+from .shared.windows import check_image, planes, tuple_of
 
 
 class MaxUnpool2d(Op):

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
 from ..dtypes import dtype as DType
+from ..graph import Node
 from ..op import Op
-from ..reduction import (
+from ..tensor import Tensor, wrap
+from .shared.reduction import (
     numpy_sum,
     reduced_dims,
     spread,
 )
-from ..tensor import Tensor, wrap
 
 
 class Mean(Op):

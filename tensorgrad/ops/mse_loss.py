@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..cases import Case, T
-from ..losses import check_reduction, pair_cases, reduce_loss, reference_reduce, same_shape
 from ..op import Op
 from ..tensor import Tensor
+from .shared.losses import check_reduction, pair_cases, reduce_loss, reference_reduce, same_shape
 
 
 class MseLoss(Op):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Node
+from ..graph import Node
 from ..op import Operand
 from ..pointwise import Binary, keep_shapes, summed
 from ..tensor import Tensor

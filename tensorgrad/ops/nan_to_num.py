@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..autograd import Node
 from ..cases import Case, T, unary_shapes
+from ..graph import Node
 from ..op import fn
 from ..pointwise import (
     Unary,

@@ -9,11 +9,11 @@ import numpy as np
 
 from ..cases import Case, T
 from ..op import Op, fn
-from ..reduction import (
+from ..tensor import Tensor
+from .shared.reduction import (
     Extremum,
     ValuesIndices,
 )
-from ..tensor import Tensor
 
 
 class Nanmedian(Op):

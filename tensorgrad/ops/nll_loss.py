@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case
-from ..losses import check_class_weight, check_labels, check_reduction, label_weights
+from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
 from .cross_entropy import labelled
+from .shared.losses import check_class_weight, check_labels, check_reduction, label_weights
 
 
 class NllLoss(Op):

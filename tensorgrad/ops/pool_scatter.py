@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from ..windows import planes
+from .shared.windows import planes
 
 
 class PoolScatter(Op):

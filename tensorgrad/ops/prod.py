@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
 from ..dtypes import dtype as DType
+from ..graph import Node
 from ..op import Op, fn
-from ..reduction import (
+from ..tensor import Tensor, wrap
+from .shared.reduction import (
     reduced_dims,
     spread,
 )
-from ..tensor import Tensor, wrap
 
 
 class Prod(Op):

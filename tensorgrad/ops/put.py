@@ -4,12 +4,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import check_index_tensor, positions
+from ..graph import Node
 from ..op import fn
-from ..overwrite import Overwriting
 from ..tensor import Tensor, wrap
+from .shared.indexing import check_index_tensor, positions
+from .shared.overwrite import Overwriting
 
 
 class Put(Overwriting):

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import dtypes
-from ..autograd import Node
+from ..graph import Node
 from ..op import Op
 from ..random import Generator, fill
 from ..tensor import Tensor

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
-from ..indexing import check_index_tensor
 from ..op import Op, fn
 from ..tensor import Tensor, check_dim, wrap
+from .shared.indexing import check_index_tensor
 
 
 class RepeatInterleave(Op):

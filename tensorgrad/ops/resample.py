@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from ..windows import Taps, adaptive_taps, average_taps
+from .shared.windows import Taps, adaptive_taps, average_taps
 
 
 class Resample(Op):

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import along_dim, check_number, scatter_source
+from ..graph import Node
 from ..op import Op, Operand, fn
-from ..overwrite import Overwriting
 from ..tensor import Tensor, wrap
+from .shared.indexing import along_dim, check_number, scatter_source
+from .shared.overwrite import Overwriting
 
 
 def _scatter(name: str, input: Tensor, dim: int, index: Tensor, src: Any, value: Any, reduce: str | None) -> Tensor:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import in_columns, index_along, scatter_source
+from ..graph import Node
 from ..op import fn, rung
-from ..overwrite import Overwriting
 from ..tensor import Tensor, wrap
+from .shared.indexing import in_columns, index_along, scatter_source
+from .shared.overwrite import Overwriting
 
 ADDS_IN_FLOAT32 = 64  # to one place at most; beyond, sums are held in float64 and rounded once
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
-from ..indexing import along_dim, scatter_source
+from ..graph import Node
 from ..op import fn
-from ..overwrite import Overwriting
 from ..tensor import Tensor, wrap
+from .shared.indexing import along_dim, scatter_source
+from .shared.overwrite import Overwriting
 
 REDUCTIONS = {"sum": "add", "prod": "multiply", "mean": "add", "amax": "maximum", "amin": "minimum"}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
+from ..graph import Node
 from ..pointwise import (
     Unary,
 )

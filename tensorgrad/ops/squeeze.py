@@ -4,11 +4,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import Op
-from ..reduction import reduced_dims
 from ..tensor import Tensor, wrap
+from .shared.reduction import reduced_dims
 
 
 class Squeeze(Op):

@@ -5,16 +5,16 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..autograd import Node
 from ..cases import Case
+from ..graph import Node
 from ..op import Op, fn
-from ..reduction import (
+from ..tensor import Tensor, wrap
+from .shared.reduction import (
     spread,
     variance,
     variance_arguments,
     variance_cases,
 )
-from ..tensor import Tensor, wrap
 
 
 class Std(Op):

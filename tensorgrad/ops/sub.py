@@ -4,8 +4,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import Operand
 from ..pointwise import (
     Binary,

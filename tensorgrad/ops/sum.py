@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
 from ..dtypes import dtype as DType
+from ..graph import Node
 from ..op import Op
-from ..reduction import numpy_sum, reduced_dims
 from ..tensor import Tensor, wrap
+from .shared.reduction import numpy_sum, reduced_dims
 
 
 class Sum(Op):

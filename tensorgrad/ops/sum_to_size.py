@@ -4,11 +4,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import Op, Sizes
-from ..reduction import numpy_sum
 from ..tensor import Tensor, wrap
+from .shared.reduction import numpy_sum
 
 
 class SumToSize(Op):

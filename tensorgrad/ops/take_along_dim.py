@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
-from ..indexing import check_index_tensor, positions
 from ..op import Op, fn
 from ..pointwise import check_broadcast
 from ..tensor import Tensor, check_dim, wrap
+from .shared.indexing import check_index_tensor, positions
 
 
 class TakeAlongDim(Op):

@@ -4,10 +4,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..autograd import Node
 from ..cases import Case, T
 from ..dtypes import dtype as DType
 from ..dtypes import float64
+from ..graph import Node
 from ..op import Op
 from ..tensor import Tensor, wrap
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..cases import Case, T
+from ..graph import Node
 from ..op import Operand
 from ..pointwise import (
     Binary,

@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..autograd import Node
 from ..cases import Case, T
 from ..dtypes import dtype as DType
+from ..graph import Node
 from ..op import Op, Sizes, fn
 from ..tensor import Tensor, wrap
 from .reshape import resolve

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import random
-from ..autograd import MODE, Edge, Node, _Kept, _OwnOutput, edge_of, enable_grad, version_cell
+from ..grad_mode import enable_grad
+from ..graph import MODE, Edge, Kept, Node, OwnOutput, edge_of, version_cell
 from ..tensor import Tensor, wrap
 
 
@@ -32,13 +33,13 @@ class _Inputs:
 _INPUTS = _Inputs()
 
 
-class _Left(_Kept):
+class _Left(Kept):
     """A saved tensor that was left out: one of those of its region."""
 
     def __init__(self, region: _Region, saved: Any):
         self.region = region
-        self.own = saved.index if isinstance(saved, _OwnOutput) else None
-        self.edge: Edge | None = None if isinstance(saved, _OwnOutput) else edge_of(saved)
+        self.own = saved.index if isinstance(saved, OwnOutput) else None
+        self.edge: Edge | None = None if isinstance(saved, OwnOutput) else edge_of(saved)
         self.what = (saved.array.shape, saved.array.dtype)
 
     def tensor(self, node: Node) -> Tensor:
@@ -120,7 +121,7 @@ class _Region:
                     what = (t.array.shape, t.array.dtype)
                     if self.check and what != note.what:
                         raise self._differs(*(f"one of shape {tuple(shape)} and type {kind}" for shape, kind in (note.what, what)))
-                    cell = t._cell if isinstance(t, _OwnOutput) else version_cell(t)
+                    cell = t._cell if isinstance(t, OwnOutput) else version_cell(t)
                     self.again[note] = (t.array, t.device, cell, cell[0])  # type: ignore[index]
             if seen > last:
                 raise _Enough

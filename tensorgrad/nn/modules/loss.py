@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...losses import check_reduction
+from ...ops.shared.losses import check_reduction
 from ...tensor import Tensor
 from .. import functional as F
 from .distance import PairwiseDistance

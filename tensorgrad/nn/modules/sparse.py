@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...autograd import no_grad
 from ...creation import empty
+from ...grad_mode import no_grad
 from ...tensor import Tensor
 from .. import functional as F
 from .. import init

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ...autograd import version_cell
 from ...creation import from_numpy
+from ...graph import version_cell
 from ...tensor import Tensor
 from ..parameter import Parameter
 from .hooks import Hooks, RemovableHandle

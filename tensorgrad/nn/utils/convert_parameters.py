@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...autograd import version_cell
+from ...graph import version_cell
 from ...op import fn
 from ...tensor import Tensor
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ... import random
-from ...autograd import no_grad
 from ...data import DataLoader
 from ...errors import UserError
+from ...grad_mode import no_grad
 from ...nn import Module
 from ...nn import functional as F
 from ...optim import Optimizer

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .op import Op
-from .tensor import Tensor
+from ...op import Op
+from ...tensor import Tensor
 
 
 class Overwriting(Op):

@@ -5,9 +5,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from . import dtypes
-from .op import fn
-from .tensor import Tensor
+from ... import dtypes
+from ...op import fn
+from ...tensor import Tensor
 
 _HALF = (dtypes.float16, dtypes.bfloat16)
 

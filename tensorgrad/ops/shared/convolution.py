@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .tensor import Tensor
-from .workspace import get_workspace_limit
+from ...tensor import Tensor
+from ...workspace import get_workspace_limit
 
 Ints = int | Sequence[int]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .autograd import version_cell
-from .tensor import Tensor
+from ...graph import version_cell
+from ...tensor import Tensor
 
 
 def checked_indices(op: str, input: Tensor, weight: Tensor) -> Any:

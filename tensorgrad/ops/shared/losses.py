@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .cases import Case, T
-from .tensor import Tensor
+from ...cases import Case, T
+from ...tensor import Tensor
 
 REDUCTIONS = ("none", "mean", "sum")
 

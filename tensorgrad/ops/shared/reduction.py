@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import dtypes
-from .autograd import Node
-from .cases import Case, T
-from .op import Op, fn
-from .tensor import Tensor, check_dim, wrap
+from ... import dtypes
+from ...cases import Case, T
+from ...graph import Node
+from ...op import Op, fn
+from ...tensor import Tensor, check_dim, wrap
 
 _HALF = (dtypes.float16.np, dtypes.bfloat16.np)
 

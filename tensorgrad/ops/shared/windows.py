@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .tensor import Tensor
+from ...tensor import Tensor
 
 
 def tuple_of(op: str, name: str, value: Any, n: int, least: int) -> tuple[int, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .op import fn
-from .tensor import Tensor
+from ...op import fn
+from ...tensor import Tensor
 
 Labels = list[str]  # one for each dim; the dims of an ellipsis are named "0", "1", ... counted from the right
 

@@ -1,0 +1,1 @@
+"""What the ops of a family share; no op is defined here."""
