@@ -129,7 +129,7 @@ def empty(*args: Any, size: Sequence[int] | None = None, dtype: DType | None = N
 def full(size: Sequence[int] | int, fill_value: float, *, dtype: DType | None = None, device: Any = None,
          requires_grad: bool = False) -> Tensor:
     """A tensor of the given size filled with a number, whose kind decides the dtype where none is given."""
-    shape = shape_of("full", size if isinstance(size, (tuple, list)) else (size,))
+    shape = shape_of("full", tuple(size) if isinstance(size, (tuple, list)) else (size,))
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     if not is_number(fill_value):

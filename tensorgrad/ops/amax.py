@@ -32,11 +32,12 @@ class Amax(Op):
         return out
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
-        return share_evenly(g, *ctx.saved, ctx.dims, ctx.keepdim)
+        x, y = ctx.saved
+        return share_evenly(g, x, y, ctx.dims, ctx.keepdim)
 
-    def reference(self, x: Any, dim: Any = (), keepdim: bool = False) -> Any:
-        axis = None if dim == () else tuple(dim) if isinstance(dim, list) else dim
-        return np.maximum.reduce(x, axis=axis if axis is not None else tuple(range(x.ndim)), keepdims=keepdim)
+    def reference(self, x: Any, dim: Any = (), keepdim: Any = False) -> Any:
+        axes = tuple(range(x.ndim)) if dim == () else tuple(dim) if isinstance(dim, list) else (dim,)
+        return np.maximum.reduce(x, axes, keepdims=keepdim)
 
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(3, 5, distinct=True)), Case(T(3, 5, distinct=True), dim=1))

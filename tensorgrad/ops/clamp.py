@@ -28,7 +28,7 @@ class Clamp(Pointwise):
     aliases = ("clip",)
     inplace = True
 
-    def forward(self, ctx: Node, input: Tensor, min: Operand = None, max: Operand = None) -> Tensor:
+    def forward(self, ctx: Node, input: Tensor, min: Operand = None, max: Operand = None) -> Tensor:  # type: ignore[assignment]
         if min is None and max is None:
             raise RuntimeError("clamp: at least one of min and max must be given")
         bounds = [b for b in (min, max) if b is not None]

@@ -41,7 +41,7 @@ class Conv3d(Op):
         volume = input if batched else input.unsqueeze(0)
         slices = fn.permute(fn.pad(volume, (0, 0, 0, 0, *border[0])) if any(border[0]) else volume, (2, 0, 1, 3, 4))  # (D, N, C, H, W)
         depth = (slices.array.shape[0] - d[0] * (w[2] - 1) - 1) // s[0] + 1
-        y = None
+        y: Any = None
         for i in range(w[2]):
             seen = slices[i * d[0] : i * d[0] + (depth - 1) * s[0] + 1 : s[0]].reshape(-1 if volume.numel() else 0, *slices.array.shape[2:])
             part = fn.conv2d(seen, weight[:, :, i], bias if i == 0 else None, s[1:], border[1:], d[1:], groups)

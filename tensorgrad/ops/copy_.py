@@ -8,7 +8,7 @@ import numpy as np
 
 from ..cases import Case, T
 from ..graph import Node
-from ..op import Op
+from ..op import Op, fn
 from ..pointwise import (
     summed,
 )
@@ -34,7 +34,10 @@ class Copy(Op):
             input.array[...] = x
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
-        return None, summed(g, ctx.shape).to(device=ctx.device, dtype=ctx.kind) if ctx.edges[1] else None
+        if not ctx.edges[1]:
+            return None, None
+        g = fn.sum_to_size(g, ctx.shape)
+        return None, g.to(device=ctx.device, dtype=ctx.kind)
 
     def reference(self, x: Any, src: Any) -> Any:
         return np.broadcast_to(src, x.shape)

@@ -14,7 +14,8 @@ from .matmul import MATMUL
 class Linear(Op):
     """y[..., o] = sum over i of input[..., i] weight[o, i] + bias[o]: the affine map of a dense layer.
 
-    input (..., in), weight (out, in) or (in,), bias (out,) or () (which PyTorch refuses beside a vector). All of one floating dtype. Runs on the kernel chosen for matmul.
+    input (..., in), weight (out, in) or (in,), bias (out,) or () (which PyTorch refuses beside a vector). All of one floating
+    dtype. Runs on the kernel chosen for matmul.
     """
 
     name = "linear"
@@ -60,8 +61,8 @@ class Linear(Op):
 
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(3, 5), T(2, 5), T(2)), Case(T(3, 5), T(2, 5)), Case(T(5), T(2, 5), T(2)), Case(T(2, 3, 5), T(4, 5), T(4)),
-                    Case(T(0, 5), T(2, 5), T(2)), Case(T(3, 0), T(2, 0), T(2)), Case(T(3, 5), T(5), T(), torch=False), Case(T(1, 1), T(1, 1), T(1)),
-                    Case(T(37, 101), T(53, 101), T(53)))
+                    Case(T(0, 5), T(2, 5), T(2)), Case(T(3, 0), T(2, 0), T(2)), Case(T(3, 5), T(5), T(), torch=False),
+                    Case(T(1, 1), T(1, 1), T(1)), Case(T(37, 101), T(53, 101), T(53)))
         yield Case(T(3, 4), T(2, 5),
                    error=(RuntimeError, "linear: input has 4 features (dim 1 of (3, 4)) but weight expects 5 (dim 1 of (2, 5))"))
         yield Case(T(3, 5), T(2, 5), T(3), error=(RuntimeError, "linear: bias has shape (3,)"))

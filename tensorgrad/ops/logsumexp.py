@@ -48,7 +48,7 @@ class Logsumexp(Op):
             share = fn.where(y.isinf(), (x == y).to(x.dtype) * (y > 0).to(x.dtype), share)
         return spread(g, ctx.dims, ctx.keepdim) * share
 
-    def reference(self, x: Any, dim: Any, keepdim: bool = False) -> Any:
+    def reference(self, x: Any, dim: Any, keepdim: Any = False) -> Any:
         axis = tuple(dim) if isinstance(dim, list) else dim
         with np.errstate(all="ignore"):
             return np.logaddexp.reduce(x, axis=axis, keepdims=keepdim) if not isinstance(axis, tuple) else np.log(

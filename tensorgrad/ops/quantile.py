@@ -45,7 +45,7 @@ class Quantile(Op):
             y = y.reshape(len(at), *[1] * input.array.ndim) if dim is None else y.unsqueeze(d + 1)
         return y if wanted.ndim else y[0]
 
-    def reference(self, x: Any, q: Any, dim: Any = None, keepdim: bool = False, interpolation: str = "linear") -> Any:
+    def reference(self, x: Any, q: Any, dim: Any = None, keepdim: bool = False, interpolation: Any = "linear") -> Any:
         return np.quantile(x, q, axis=dim, keepdims=keepdim, method=interpolation)
 
     def cases(self) -> Iterable[Case]:

@@ -85,7 +85,7 @@ class ScatterReduce(Overwriting):
         return to_x, None, fn.from_corner(to_part, shape)
 
     def reference(self, x: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool = True) -> Any:
-        combine: dict[str, Any] = {"sum": np.sum, "prod": np.prod, "mean": np.mean, "amax": np.max, "amin": np.min}[reduce]
+        combine: Any = {"sum": np.sum, "prod": np.prod, "mean": np.mean, "amax": np.max, "amin": np.min}[reduce]
         y = x.copy()
         for place in np.ndindex(*x.shape):
             arrived = [src[p] for p in np.ndindex(*index.shape) if (*p[:dim], index[p], *p[dim + 1:]) == place]

@@ -28,7 +28,7 @@ class Where(Op):
     method = False  # the method has its own order: x.where(condition, other)
     composite = True
 
-    def forward(self, condition: Tensor, input: Operand = None, other: Operand = None) -> Any:
+    def forward(self, condition: Tensor, input: Any = None, other: Any = None) -> Any:
         if input is None and other is None:
             return condition.nonzero(as_tuple=True)
         return SELECT.call(condition, input, other)
