@@ -10,11 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op
 from ..tensor import Tensor, wrap
-from .shared.reduction import (
-    reduced_dims,
-    refuse_empty,
-    share_evenly,
-)
+from .shared.reduction import reduced_dims, refuse_empty, share_evenly
 
 
 class Amin(Op):

@@ -10,9 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op
 from ..tensor import Tensor, wrap
-from .shared.reduction import (
-    reduced_dims,
-)
+from .shared.reduction import reduced_dims
 
 
 class Any_(Op):

@@ -10,9 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op
 from ..tensor import Tensor, check_dim, wrap
-from .shared.reduction import (
-    refuse_empty,
-)
+from .shared.reduction import refuse_empty
 
 
 class Argmin(Op):

@@ -3,9 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..pointwise import (
-    Integers,
-)
+from ..pointwise import Integers
 
 
 class BitwiseAnd(Integers):

@@ -6,9 +6,7 @@ from typing import Any
 
 from ..cases import Case, T
 from ..graph import Node
-from ..pointwise import (
-    Unary,
-)
+from ..pointwise import Unary
 from ..tensor import Tensor
 
 

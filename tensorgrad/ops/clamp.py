@@ -11,10 +11,7 @@ from .. import dispatch, dtypes
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Operand, fn
-from ..pointwise import (
-    Pointwise,
-    summed,
-)
+from ..pointwise import Pointwise, summed
 from ..tensor import Tensor, wrap
 
 

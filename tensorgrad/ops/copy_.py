@@ -9,9 +9,6 @@ import numpy as np
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn
-from ..pointwise import (
-    summed,
-)
 from ..tensor import Tensor
 
 

@@ -9,11 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
-from .shared.reduction import (
-    Running,
-    ValuesIndices,
-    running_reference,
-)
+from .shared.reduction import Running, ValuesIndices, running_reference
 
 
 class Cummin(Op):

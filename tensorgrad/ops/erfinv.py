@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Node
-from ..pointwise import (
-    Unary,
-)
+from ..pointwise import Unary
 from ..tensor import Tensor
 
 

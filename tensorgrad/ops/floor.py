@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..pointwise import (
-    Rounding,
-)
+from ..pointwise import Rounding
 
 
 class Floor(Rounding):

@@ -7,10 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
-from ..pointwise import (
-    Binary,
-    refuse_zero,
-)
+from ..pointwise import Binary, refuse_zero
 
 
 class FloorDivide(Binary):

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
-from ..pointwise import (
-    Comparison,
-)
+from ..pointwise import Comparison
 
 
 class Gt(Comparison):

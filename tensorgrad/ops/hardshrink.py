@@ -7,9 +7,7 @@ import numpy as np
 
 from ..graph import Node
 from ..op import fn
-from ..pointwise import (
-    Piecewise,
-)
+from ..pointwise import Piecewise
 from ..tensor import Tensor
 
 

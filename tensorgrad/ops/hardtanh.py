@@ -9,9 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..graph import Node
 from ..op import fn
-from ..pointwise import (
-    Piecewise,
-)
+from ..pointwise import Piecewise
 from ..tensor import Tensor
 
 

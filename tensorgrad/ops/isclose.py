@@ -9,9 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Op
-from ..pointwise import (
-    operands,
-)
+from ..pointwise import operands
 from ..tensor import Tensor, wrap
 
 

@@ -5,10 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..cases import Case, T, unary_shapes
-from ..pointwise import (
-    Unary,
-    special_cases,
-)
+from ..pointwise import Unary, special_cases
 
 
 class Isnan(Unary):

@@ -7,10 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, unary_shapes
-from ..pointwise import (
-    Unary,
-    special_cases,
-)
+from ..pointwise import Unary, special_cases
 
 
 class Isposinf(Unary):

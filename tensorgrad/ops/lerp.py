@@ -9,10 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, Operand
-from ..pointwise import (
-    check_broadcast,
-    summed,
-)
+from ..pointwise import check_broadcast, summed
 from ..tensor import Tensor, wrap
 
 

@@ -5,9 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..cases import Case, T
-from ..pointwise import (
-    Unary,
-)
+from ..pointwise import Unary
 
 
 class LogicalNot(Unary):

@@ -11,11 +11,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .shared.reduction import (
-    numpy_sum,
-    reduced_dims,
-    spread,
-)
+from .shared.reduction import numpy_sum, reduced_dims, spread
 
 
 class Logsumexp(Op):

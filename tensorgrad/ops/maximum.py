@@ -9,10 +9,7 @@ import numpy as np
 from ..cases import Case, T, binary_shapes
 from ..graph import Node
 from ..op import fn
-from ..pointwise import (
-    Binary,
-    summed,
-)
+from ..pointwise import Binary, summed
 from ..tensor import Tensor
 
 

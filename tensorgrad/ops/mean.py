@@ -12,11 +12,7 @@ from ..dtypes import dtype as DType
 from ..graph import Node
 from ..op import Op
 from ..tensor import Tensor, wrap
-from .shared.reduction import (
-    numpy_sum,
-    reduced_dims,
-    spread,
-)
+from .shared.reduction import numpy_sum, reduced_dims, spread
 
 
 class Mean(Op):

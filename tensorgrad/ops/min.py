@@ -9,10 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
-from .shared.reduction import (
-    Extremum,
-    ValuesIndices,
-)
+from .shared.reduction import Extremum, ValuesIndices
 
 
 class Min(Op):

@@ -6,10 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..op import fn
-from ..pointwise import (
-    Activation,
-    ActivationBackward,
-)
+from ..pointwise import Activation, ActivationBackward
 from ..tensor import Tensor
 
 

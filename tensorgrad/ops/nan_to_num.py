@@ -10,9 +10,7 @@ from .. import dtypes
 from ..cases import Case, T, unary_shapes
 from ..graph import Node
 from ..op import fn
-from ..pointwise import (
-    Unary,
-)
+from ..pointwise import Unary
 from ..tensor import Tensor, wrap
 
 

@@ -11,10 +11,7 @@ from ..dtypes import dtype as DType
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .shared.reduction import (
-    reduced_dims,
-    spread,
-)
+from .shared.reduction import reduced_dims, spread
 
 
 class Prod(Op):

@@ -4,9 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph import Node
-from ..pointwise import (
-    Unary,
-)
+from ..pointwise import Unary
 from ..tensor import Tensor
 
 

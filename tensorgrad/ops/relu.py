@@ -10,10 +10,7 @@ from .. import dispatch
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Operand
-from ..pointwise import (
-    Binary,
-    Unary,
-)
+from ..pointwise import Binary, Unary
 from ..tensor import Tensor
 
 

@@ -9,11 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..graph import Node
 from ..op import fn
-from ..pointwise import (
-    Binary,
-    refuse_zero,
-    summed,
-)
+from ..pointwise import Binary, refuse_zero, summed
 from ..tensor import Tensor
 
 

@@ -9,10 +9,7 @@ import numpy as np
 from .. import dispatch
 from ..cases import Case, T
 from ..graph import Node
-from ..pointwise import (
-    Binary,
-    Unary,
-)
+from ..pointwise import Binary, Unary
 from ..tensor import Tensor
 
 

@@ -8,9 +8,7 @@ import numpy as np
 
 from ..cases import Case, T
 from ..graph import Node
-from ..pointwise import (
-    Unary,
-)
+from ..pointwise import Unary
 from ..tensor import Tensor
 
 

@@ -5,10 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..pointwise import (
-    Activation,
-    ActivationBackward,
-)
+from ..pointwise import Activation, ActivationBackward
 from ..tensor import Tensor
 
 

@@ -9,10 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..graph import Node
 from ..op import fn
-from ..pointwise import (
-    Activation,
-    ActivationBackward,
-)
+from ..pointwise import Activation, ActivationBackward
 from ..tensor import Tensor
 
 

@@ -9,12 +9,7 @@ from ..cases import Case
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .shared.reduction import (
-    spread,
-    variance,
-    variance_arguments,
-    variance_cases,
-)
+from .shared.reduction import spread, variance, variance_arguments, variance_cases
 
 
 class Std(Op):

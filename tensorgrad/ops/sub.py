@@ -7,11 +7,7 @@ from typing import Any
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Operand
-from ..pointwise import (
-    Binary,
-    keep_shapes,
-    summed,
-)
+from ..pointwise import Binary, keep_shapes, summed
 from ..tensor import Tensor
 
 

@@ -9,11 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Operand
-from ..pointwise import (
-    Binary,
-    keep_shapes,
-    summed,
-)
+from ..pointwise import Binary, keep_shapes, summed
 from ..tensor import Tensor
 
 

@@ -5,10 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..pointwise import (
-    Binary,
-    refuse_zero,
-)
+from ..pointwise import Binary, refuse_zero
 
 
 class TruncDivide(Binary):

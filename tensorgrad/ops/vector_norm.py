@@ -12,12 +12,7 @@ from ..dtypes import dtype as DType
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .shared.reduction import (
-    numpy_sum,
-    reduced_dims,
-    refuse_empty,
-    spread,
-)
+from .shared.reduction import numpy_sum, reduced_dims, refuse_empty, spread
 
 
 class VectorNorm(Op):

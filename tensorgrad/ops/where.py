@@ -10,11 +10,7 @@ from .. import dispatch, dtypes
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, Operand, fn
-from ..pointwise import (
-    check_broadcast,
-    keep_shapes,
-    summed,
-)
+from ..pointwise import check_broadcast, keep_shapes, summed
 from ..tensor import Tensor, wrap
 
 
