@@ -11,6 +11,7 @@ from ... import dtypes
 from ...cases import Case, T
 from ...graph import Node
 from ...op import Op, fn
+from ...pointwise import QUIET
 from ...tensor import Tensor, check_dim, wrap
 
 _HALF = (dtypes.float16.np, dtypes.bfloat16.np)
@@ -134,7 +135,7 @@ class Running(Op):
         if x.ndim == 0:
             values, index = x.copy(), xp.zeros((), np.int64)
         else:
-            values = getattr(xp, self.ufunc).accumulate(x, axis=d)
+            values = QUIET.run(getattr(xp, self.ufunc).accumulate, x, axis=d)
             steps = xp.arange(x.shape[d], dtype=np.int64).reshape(-1, *[1] * (x.ndim - 1 - d))
             index = xp.maximum.accumulate(xp.where((x == values) | (x != x), steps, 0), axis=d)
         out = wrap(index, input.device)
