@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .. import autograd
+from .. import autograd, graph
 from ..grad_mode import no_grad
 from ..tensor import Tensor
 
@@ -91,7 +91,7 @@ class Optimizer:
                 else:
                     p.grad = p.grad.detach()
                     p.grad.array.fill(0)
-                    autograd.version_cell(p.grad)[0] += 1
+                    graph.version_cell(p.grad)[0] += 1
 
     @no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ... import autograd
+from ... import graph
 from ...tensor import Tensor, wrap
 
 
@@ -54,7 +54,7 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
     if not factor >= 1:  # a NaN norm makes all gradients NaN, as it should be seen
         for g in grads:
             g.array *= g.array.dtype.type(factor)
-            autograd.version_cell(g)[0] += 1
+            graph.version_cell(g)[0] += 1
     return total
 
 
@@ -64,4 +64,4 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         xp = g.device.backend.xp
         limit = g.array.dtype.type(clip_value)
         xp.clip(g.array, -limit, limit, out=g.array)
-        autograd.version_cell(g)[0] += 1
+        graph.version_cell(g)[0] += 1
