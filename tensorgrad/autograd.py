@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import dtypes
 from .grad_mode import enable_grad as enable_grad
 from .grad_mode import inference_mode as inference_mode
 from .grad_mode import is_grad_enabled as is_grad_enabled
@@ -85,6 +86,9 @@ def run_backward(
                 if edge is None or g is None:
                     continue
                 node, i = edge
+                kind = node.array.dtype if i < 0 else node._meta[i][1] if node._meta else node._dtype
+                if g.array.dtype is not kind and kind is not None:  # the operation promoted this input
+                    g = g.to(dtypes.BY_NUMPY[kind])
                 if i < 0:
                     slot = leaves.get(id(node))
                     if slot is None:

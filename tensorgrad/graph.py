@@ -42,7 +42,8 @@ class Node:
     called_at: str | None = None
     _saved: tuple | None = ()
     _versions: list[int] | None = None  # of the saved tensors; None: all 0
-    _meta: tuple | None = None
+    _dtype: Any = None  # NumPy's, of the one output; gradients arrive in it
+    _meta: tuple | None = None  # (shape, NumPy dtype, device) of each of several outputs
 
     if TYPE_CHECKING:  # ops set attributes of their own
 
@@ -181,6 +182,8 @@ def record(ctx: Node, out: Any) -> None:
     if outs is out:
         ctx.outputs = len(outs) or 1
         ctx._meta = tuple([(o.array.shape, o.array.dtype, o.device) for o in outs])
+    else:
+        ctx._dtype = out.array.dtype
     for i, o in enumerate(outs):
         for t in ctx._saved:  # type: ignore[union-attr]
             if t is o:

@@ -63,6 +63,7 @@ def rebase(t: Tensor, edge: Edge | None) -> None:
         if base.array is not memory:  # it was given other memory: what is written here is no longer seen there
             return
         node: Any = Node(_COPY_SLICES)
+        node._dtype = base.array.dtype
         node.replayer = replayer
         node.edges = ((base.edge or (base, -1)) if base.tracked else None, edge)
         node.seq = next(sequence)

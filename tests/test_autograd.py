@@ -304,3 +304,31 @@ def test_two_threads_run_backward_at_once():
     for t in threads:
         t.join()
     assert grads == [True] * 4
+
+
+def test_gradients_come_in_the_dtype_of_what_they_belong_to():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = tg.tensor([3.0, 4.0], dtype=tg.float64, requires_grad=True)
+    h = tg.tensor([5.0, 6.0], dtype=tg.float16, requires_grad=True)
+    seen = []
+    middle = x * 2
+    middle.register_hook(lambda g: seen.append(g.dtype))
+    (middle * y + tg.where(y > 3, h, y) + tg.cat([h, y])[:2]).sum().backward()
+    assert [t.grad.dtype for t in (x, y, h)] == [tg.float32, tg.float64, tg.float16]
+    assert seen == [tg.float32]
+    assert x.grad.tolist() == [6.0, 8.0]
+
+
+def test_a_promoted_result_of_a_convolution_has_a_gradient():
+    x, w = tg.randn(1, 2, 5, 5, requires_grad=True), tg.randn(3, 2, 3, 3, requires_grad=True)
+    (tg.nn.functional.conv2d(x, w) * tg.ones(3, 3, dtype=tg.float64)).sum().backward()
+    assert x.grad.dtype == w.grad.dtype == tg.float32
+
+
+def test_a_second_gradient_passes_through_a_change_of_dtype():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    (g,) = tg.autograd.grad((x * x * tg.ones(2, dtype=tg.float64)).sum(), x, create_graph=True)
+    assert g.dtype == tg.float32
+    assert g.requires_grad
+    g.sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
