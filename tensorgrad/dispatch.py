@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import backends, dtypes
+from .errors import UserError
 
 HALF = ("float16", "bfloat16")
 
@@ -161,9 +162,9 @@ def _read_environment() -> None:
         op, path = (op.strip(), path.strip()) if eq else ("*", op)
         try:
             _check(op, path, "TG_KERNELS")
-        except ValueError:
+        except ValueError as e:
             _environment_read = False
-            raise
+            raise UserError(str(e)) from None
         _overrides.setdefault(op, (path, "TG_KERNELS"))
 
 

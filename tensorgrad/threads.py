@@ -11,6 +11,8 @@ def set_num_threads(n: int) -> None:
     """
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise ValueError(f"set_num_threads: expected a positive integer, got {n!r}")
+    if n > cpu.MOST_THREADS:
+        raise ValueError(f"set_num_threads: at most {cpu.MOST_THREADS} threads can be had, got {n}")
     cpu.ext.set_num_threads(n)
     from threadpoolctl import threadpool_limits  # looks at every loaded library: only when asked for
 

@@ -121,10 +121,30 @@ def test_kernels_shows_what_was_chosen(capsys: pytest.CaptureFixture) -> None:
     assert {"op": "softmax", "device": "cpu", "kernel": "cpu/numpy", "why": "kernels.use asks for it"} in report["kernels"]
 
 
+def test_doctor_survives_any_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TG_CACHE", str(tmp_path / "file"))
+    assert "cannot be read: Not a directory" in run(capsys, "doctor").out
+    monkeypatch.delenv("TG_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert f"tensorgrad-{os.getuid()} (TG_CACHE sets another)" in run(capsys, "doctor").out
+
+
+def test_too_many_threads_in_the_environment() -> None:
+    code = "import os; os.environ['OMP_NUM_THREADS'] = '100000'; import tensorgrad; print(tensorgrad.get_num_threads())"
+    out, err = process(code=code).communicate(timeout=30)
+    assert out == "1024\n"
+    assert "OMP_NUM_THREADS=100000: 1024 are used" in err
+
+
 def test_wrong_environment_is_one_line() -> None:
     code = "import os; os.environ['TG_KERNELS'] = 'softmax=cpu/magic'; from tensorgrad.cli import main; main()"
-    for command in ("kernels", "doctor"):
-        p = process(command, code=code)
+    for command in (["kernels"], ["doctor"], ["train", "cnn", "--smoke"]):
+        p = process(*command, code=code)
         _, err = p.communicate(timeout=30)
         assert (p.returncode, len(err.splitlines())) == (2, 1), err
         assert "TG_KERNELS: softmax has no kernel 'cpu/magic'" in err

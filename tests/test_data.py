@@ -378,6 +378,7 @@ def row(i: int, change: str) -> list[str]:
     (row(39, "1=\xff\xfe"), "pixel1 is"),
     (table(pixels=15), "16 columns are a label and 15 pixels, which are no square image"),
     (["pixel1,label", "3,4"], "the first column is 'pixel1'; the label must come first"),
+    (["label;pixel1", "3;4"], "there is no comma in its first line"),
     (table(labels=[3]), "all labels are 3"),
     (table(9), "9 rows are too few"),
 ])
@@ -392,6 +393,8 @@ def test_bad_csv(tmp_path: Path, lines: list[str], words: str) -> None:
 def test_missing_csv(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
         load_images(f"csv:{tmp_path}/none.csv")
+    with pytest.raises(UserError, match="a file is expected"):
+        load_images("csv:train.csv,")
     with pytest.raises(UserError, match="a file is expected"):
         load_images("csv:")
 
@@ -576,6 +579,16 @@ def test_read_grey(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_grey(path, (28, 28)), stroke / 255, atol=1e-6)
 
 
+def test_a_photograph_that_was_taken_sideways(tmp_path: Path) -> None:
+    from PIL import Image
+
+    image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    exif = image.getexif()
+    exif[0x112] = 6  # Orientation: to be turned by 90 degrees
+    image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "side.png", exif=exif)
+    np.testing.assert_array_equal(read_grey(str(tmp_path / "side.png"), (8, 8)) * 255, np.asarray(image, np.float32))
+
+
 def test_bad_images(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -589,6 +602,12 @@ def test_bad_images(tmp_path: Path) -> None:
         read_grey(str(tmp_path / "none.png"), (8, 8))
     with pytest.raises(UserError, match="is a folder"):
         read_grey(str(tmp_path), (8, 8))
+    Image.new("L", (1, 60_000)).save(tmp_path / "tall.png")
+    with pytest.raises(UserError, match=r"tall\.png: 1 x 60000 pixels are too long and narrow"):
+        read_grey(str(tmp_path / "tall.png"), (8, 8))
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(UserError, match=r"float\.tiff: cannot be read as an image \(its pixels are floating-point"):
+        read_grey(str(tmp_path / "float.tiff"), (8, 8))
 
 
 def test_import_stays_light() -> None:

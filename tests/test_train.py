@@ -207,6 +207,8 @@ def test_a_run_is_not_overwritten(whole: Path, capsys: pytest.CaptureFixture, tm
     assert {p.name: p.read_bytes() for p in whole.iterdir()} == before
     (tmp_path / "file").touch()
     assert "is a file; --out takes a folder" in fails(capsys, *CNN, "--out", tmp_path / "file")
+    assert "--out: the name of a folder is expected" in fails(capsys, *CNN, "--out", "")
+    assert "nnn: File name too long" in fails(capsys, *CNN, "--out", tmp_path / ("n" * 300))
 
 
 @pytest.mark.parametrize(("option", "value", "words"), [
@@ -267,10 +269,49 @@ def test_checkpoint_of_another_model(copy: Path, tmp_path: Path, capsys: pytest.
     assert "holds no training state" in fails(capsys, "train", "cnn", "--resume", copy)
 
 
+def test_incomplete_training_state(copy: Path, capsys: pytest.CaptureFixture) -> None:
+    path = copy / "checkpoint.safetensors"
+    state = tg.load(path)
+    tg.save({k: v for k, v in state.items() if k != "scheduler"}, path)
+    assert "it lacks scheduler" in fails(capsys, "train", "cnn", "--resume", copy)
+    tg.save({**state, "random": [1]}, path)
+    assert "does not fit" in fails(capsys, "train", "cnn", "--resume", copy)
+
+
+def test_killed_before_the_first_checkpoint(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The settings are there: resuming starts at the beginning."""
+    folder = tmp_path / "run"
+    process(*CNN, "--out", folder, code=KILLED % 1).communicate(timeout=60)
+    assert (folder / "config.json").exists()
+    assert not (folder / "checkpoint.safetensors").exists()
+    assert "continue it with --resume" in fails(capsys, *CNN, "--out", folder)
+    assert "ended before anything was trained; go on with" in fails(capsys, "predict", folder, whole / "example-1.png")
+    settings = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(settings.replace('"epochs": 3', '"epochs": "three"'))
+    assert "in its settings epochs is 'three'" in fails(capsys, "train", "cnn", "--resume", folder)
+    (folder / "config.json").write_text(settings)
+    assert run(capsys, "train", "cnn", "--resume", folder).code == 0
+    assert metrics(folder) == metrics(whole)
+    assert same_weights(folder, whole)
+
+
+def test_commands_to_type_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixture, at_batch: Callable) -> None:
+    folder = tmp_path / "my run"
+    at_batch(1, lambda: signal.raise_signal(signal.SIGTERM))
+    assert f"tensorgrad train cnn --resume '{folder}'" in fails(capsys, *CNN, "--out", folder, code=128 + signal.SIGTERM)
+    assert f"tensorgrad predict '{folder}' '{folder}'/example-*.png" in run(capsys, "train", "cnn", "--resume", folder).out
+
+
 def test_damaged_settings(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     settings = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**settings, "recipe": "gan"}))
     assert "is a run of the recipe 'gan', not of 'cnn'" in fails(capsys, "train", "cnn", "--resume", copy)
+    assert "config.json: the recipe is 'gan'; there are: cnn" in fails(capsys, "predict", copy, copy / "example-1.png")
+    for part, key, value in (("config", "epochs", 5), ("config", "lr", None), ("data", "size", [8]), ("data", "mean", "x")):
+        (copy / "config.json").write_text(json.dumps({**settings, part: {**settings[part], key: value}}))
+        for command in (("train", "cnn", "--resume", copy), ("predict", copy, copy / "example-1.png")):
+            message = fails(capsys, *command)
+            assert f"was changed after training began: {part}.{key} is {value!r}, but the checkpoint was made with" in message
     (copy / "config.json").write_text(json.dumps({**settings, "config": {**settings["config"], "depth": 3}}))
     assert "another version of the recipe" in fails(capsys, "train", "cnn", "--resume", copy)
     (copy / "config.json").write_text("{")
@@ -293,6 +334,9 @@ def test_one_process_at_a_time(copy: Path, capsys: pytest.CaptureFixture) -> Non
     (("--dtype", "int8"), "--dtype int8: there are float32"),
     (("--device", "tpu"), "--device tpu: this installation has no device 'tpu'"),
     (("--threads", 0), "--threads must be at least 1"),
+    (("--threads", 100_000), "--threads 100000: at most 1024 threads"),
+    (("--data", ""), "data: the name of a set, csv:FILE or a folder is expected"),
+    (("--data", "n" * 300), "nnn: File name too long"),
     (("--kernels", "conv9d=cpu/fast"), "there is no op 'conv9d'"),
     (("--kernels", "conv2d=cpu/magic"), "conv2d has no kernel 'cpu/magic'; there are: "),
 ])

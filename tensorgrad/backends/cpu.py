@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import warnings
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -16,7 +17,7 @@ import numpy as np
 xp = np
 families = ("cpu",)
 ISAS = ("avx512", "avx2", "plain")
-
+MOST_THREADS = 1024  # with some ten thousands of them OpenMP overflows the stack
 
 NEEDS = {  # the processor flags behind x86-64-v4 and x86-64-v3
     "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512cd", "avx2", "fma", "bmi1", "bmi2", "f16c", "movbe", "abm"},
@@ -59,6 +60,9 @@ def _load_extension() -> ModuleType:
 
 ext = _load_extension()
 isa: str = ext.isa
+if ext.get_num_threads() > MOST_THREADS:
+    warnings.warn(f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS')}: {MOST_THREADS} are used, the most there can be", stacklevel=1)
+    ext.set_num_threads(MOST_THREADS)
 
 
 def check(index: int | None) -> None:

@@ -21,11 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = [a for a in given if a != "--debug"]
     try:
         application(given)(args=given, prog_name="tensorgrad")
-    except UserError as error:
+    except (UserError, OSError) as error:  # an OSError: a file or folder that cannot be used as it was to be
         if debug:
             raise
-        print(f"tensorgrad: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        if isinstance(error, OSError) and error.strerror:
+            print(f"tensorgrad: {f'{error.filename}: ' if error.filename else ''}{error.strerror}", file=sys.stderr)
+        else:
+            print(f"tensorgrad: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 2))
 
 
 def application(arguments: Sequence[str]) -> Any:

@@ -116,9 +116,14 @@ def _folders() -> dict[str, str]:
     from ..data.fetch import cache_folder
 
     folder = cache_folder()
-    held = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
     why = "from TG_CACHE" if os.environ.get("TG_CACHE") else "TG_CACHE sets another"
-    return {"cache": f"{folder} ({why}); holds {', '.join(held) or 'nothing'}"}
+    try:
+        holds = "holds " + (", ".join(sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))) or "nothing")
+    except FileNotFoundError:
+        holds = "holds nothing"
+    except OSError as e:
+        holds = f"cannot be read: {e.strerror}"
+    return {"cache": f"{folder} ({why}); {holds}"}
 
 
 def _packages() -> dict[str, str]:

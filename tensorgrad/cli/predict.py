@@ -40,11 +40,14 @@ def classify(folder: str, files: list[str], invert: bool) -> list[dict[str, Any]
     from ..recipes.common.run import Run
 
     run = Run.open(folder)
+    state = run.load()  # which also checks the settings
+    if state is None:
+        raise UserError(f"{folder} has no checkpoint: it ended before anything was trained; go on with {run.resume_command}")
     recipe = importlib.import_module(f"tensorgrad.recipes.{run.recipe}")
     data = run.settings["data"]
     model = recipe.make_model(data)
     try:
-        model.load_state_dict(run.load()["model"])
+        model.load_state_dict(state["model"])
     except (ValueError, RuntimeError, KeyError, TypeError) as e:
         if isinstance(e, UserError):
             raise

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
+import shlex
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -79,20 +80,26 @@ def _run(recipe: Any, name: str, out: str | None, resume: str | None, threads: i
     with contextlib.closing(run):
         last = recipe.train(config, run)
     print(f"test accuracy {last['test_acc']:.2%}   {run.folder}: metrics.jsonl, checkpoint, curves, confusion matrix, worst mistakes")
-    print(f"classify an image: tensorgrad predict {run.folder} {run.folder}/example-*.png")
+    folder = shlex.quote(str(run.folder))
+    print(f"classify an image: tensorgrad predict {folder} {folder}/example-*.png")
 
 
 def _stored(recipe: Any, run: Any, given: dict[str, Any]) -> Any:
     """The settings of a run that is resumed; UserError for an option that says otherwise."""
     stored = run.settings["config"]
+    run.load()  # where the settings were changed since, it says so
     for key, value in given.items():
         if key in stored and stored[key] != value:
             raise UserError(f"{run.folder} was started with --{key.replace('_', '-')} {stored[key]}, not {value}: leave the option out to "
                             "continue it, or start a new run")
     try:
-        return recipe.Config(**stored)
+        config = recipe.Config(**stored)
     except TypeError as e:
         raise UserError(f"{run.folder}: its settings are of another version of the recipe {run.recipe!r}: {e}") from None
+    for key, kind in typing.get_type_hints(recipe.Config).items():
+        if not isinstance(getattr(config, key), kind):
+            raise UserError(f"{run.folder}: in its settings {key} is {getattr(config, key)!r}; expected is {getattr(kind, '__name__', kind)}")
+    return config
 
 
 def _prepare(config: Any, threads: int | None) -> None:
@@ -102,7 +109,10 @@ def _prepare(config: Any, threads: int | None) -> None:
     if threads is not None:
         if threads < 1:
             raise UserError(f"--threads must be at least 1, got {threads}")
-        tg.set_num_threads(threads)
+        try:
+            tg.set_num_threads(threads)
+        except ValueError as e:
+            raise UserError(f"--threads {threads}: {str(e).removeprefix('set_num_threads: ')}") from None
     try:
         tg.device(config.device)
     except (ValueError, RuntimeError, ImportError) as e:

@@ -48,7 +48,10 @@ def cache_folder() -> Path:
     if os.environ.get("TG_CACHE"):
         return Path(os.environ["TG_CACHE"]).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "tensorgrad"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "tensorgrad"
+    except RuntimeError:  # a user without a home
+        return Path(tempfile.gettempdir()) / f"tensorgrad-{os.getuid()}"
 
 
 def fetch(name: str, sources: Sequence[Source], otherwise: str) -> tuple[Source, Path]:

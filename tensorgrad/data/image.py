@@ -1,6 +1,8 @@
 """Reading an image file as the grey, square input of a network."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..errors import UserError
@@ -11,11 +13,14 @@ def read_grey(file: str, size: tuple[int, int], invert: bool = False) -> np.ndar
 
     `invert` swaps dark and light. What is transparent counts as background: black, or with `invert` white, which then becomes black.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(file) as image:
             image.load()
+            ImageOps.exif_transpose(image, in_place=True)  # a photograph may say which side is up
+            if image.mode == "F":
+                raise ValueError("its pixels are floating-point numbers, whose white is not known; 8 or 16 bits are expected")
             if image.mode.startswith("I"):  # 16 bits a pixel
                 grey = Image.fromarray((np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8))
             else:
@@ -30,6 +35,9 @@ def read_grey(file: str, size: tuple[int, int], invert: bool = False) -> np.ndar
     height, width = size
     if grey.width * height != grey.height * width:  # pad, rather than distort
         scale = max(grey.width / width, grey.height / height)
+        if (width * scale) * (height * scale) > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise UserError(f"{file}: {grey.width} x {grey.height} pixels are too long and narrow to be padded to the shape of "
+                            f"{width} x {height}")
         frame = Image.new("L", (round(width * scale), round(height * scale)), 255 if invert else 0)
         frame.paste(grey, ((frame.width - grey.width) // 2, (frame.height - grey.height) // 2))
         grey = frame

@@ -21,9 +21,9 @@ NUMBER = re.compile(rb"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*\Z")
 
 def load(rest: str) -> ImageSet:
     """The set in a file; without a second file a tenth is held out for the test. A tenth of the others is watched."""
-    if not rest:
-        raise UserError("data 'csv:': a file is expected behind the colon: --data csv:FILE, or csv:FILE,TESTFILE")
     files = [rest] if Path(rest).is_file() or "," not in rest else rest.split(",", 1)
+    if not all(files):
+        raise UserError(f"data 'csv:{rest}': a file is expected behind the colon: --data csv:FILE, or csv:FILE,TESTFILE")
     parts = [read(file) for file in files]
     (images, labels), known = parts[0], np.unique(parts[0][1])
     if len(known) < 2:
@@ -133,11 +133,12 @@ def _wrong(line: bytes, columns: int) -> str | None:
 
 def _side(file: str, pixels: int) -> int:
     """The side of the square image."""
+    if pixels == 0:
+        raise UserError(f"{file}: there is no comma in its first line; expected is label,pixel1,...,pixelN")
     side = round(pixels**0.5)
-    if pixels < 1 or side * side != pixels:
-        near = max(side, 1)
+    if side * side != pixels:
         raise UserError(f"{file}: {pixels + 1} columns are a label and {pixels} pixels, which are no square image "
-                        f"({near} x {near} would be {near * near}); expected label,pixel1,...,pixelN")
+                        f"({side} x {side} would be {side * side}); expected label,pixel1,...,pixelN")
     return side
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, TextIO
 from ... import serialization
 from ...atomic import write_atomic
 from ...errors import UserError
+from .. import NAMES
 
 CONFIG, METRICS, CHECKPOINT, LOCK = "config.json", "metrics.jsonl", "checkpoint.safetensors", ".lock"
 
@@ -37,13 +39,15 @@ class Run:
     @classmethod
     def new(cls, out: str | None, recipe: str) -> Run:
         """A run that will be written to `out`, by default runs/<recipe>-<time>; UserError where that holds a run already."""
-        folder = Path(out) if out else Path("runs") / time.strftime(f"{recipe}-%Y%m%d-%H%M%S")
+        if out == "":
+            raise UserError("--out: the name of a folder is expected, and it is empty")
+        folder = Path("runs") / time.strftime(f"{recipe}-%Y%m%d-%H%M%S") if out is None else Path(out)
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file; --out takes a folder")
         found = [name for name in (CONFIG, METRICS, CHECKPOINT) if (folder / name).exists()]
         if found:
-            raise UserError(f"{folder} already holds a run ({', '.join(found)}): continue it with --resume {folder}, or choose another "
-                            "--out")
+            raise UserError(f"{folder} already holds a run ({', '.join(found)}): continue it with --resume {shlex.quote(str(folder))}, or "
+                            "choose another --out")
         return cls(folder, recipe, resumed=False)
 
     @classmethod
@@ -54,7 +58,7 @@ class Run:
         try:
             run.settings = json.loads(path.read_text("utf-8"))
             found = run.settings["recipe"]
-            if not isinstance(run.settings["config"], dict) or not isinstance(run.settings["data"], dict):
+            if not isinstance(found, str) or not all(isinstance(run.settings[part], dict) for part in ("config", "data")):
                 raise TypeError
         except FileNotFoundError:
             raise UserError(f"{folder} holds no run: there is no {path}") from None
@@ -63,7 +67,10 @@ class Run:
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{path} is damaged: JSON with recipe, config and data is expected") from None
         if recipe and found != recipe:
-            raise UserError(f"{folder} is a run of the recipe {found!r}, not of {recipe!r}: tensorgrad train {found} --resume {folder}")
+            raise UserError(f"{folder} is a run of the recipe {found!r}, not of {recipe!r}: tensorgrad train {found} --resume "
+                            f"{shlex.quote(folder)}")
+        if found not in NAMES:
+            raise UserError(f"{path}: the recipe is {found!r}; there are: {', '.join(NAMES)}")
         run.recipe = found
         return run
 
@@ -102,7 +109,7 @@ class Run:
     @property
     def resume_command(self) -> str:
         """What to type to continue."""
-        return f"tensorgrad train {self.recipe} --resume {self.folder}"
+        return f"tensorgrad train {self.recipe} --resume {shlex.quote(str(self.folder))}"
 
     @contextlib.contextmanager
     def writing(self, what: str) -> Iterator[None]:
@@ -117,19 +124,27 @@ class Run:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, in one step that either happens or does not."""
         with self.writing("the checkpoint"):
-            serialization.save(state, self.folder / CHECKPOINT)
+            serialization.save({**state, "settings": self.settings}, self.folder / CHECKPOINT)
 
-    def load(self) -> dict[str, Any]:
-        """The checkpoint; UserError where it is missing or damaged."""
+    def load(self) -> dict[str, Any] | None:
+        """The checkpoint, or None where the run ended before the first; UserError where it is lost, damaged or of other settings."""
         path = self.folder / CHECKPOINT
         if not path.exists():
-            raise UserError(f"{self.folder} has no checkpoint ({path.name}): it ended before anything was trained; start a new run")
+            if (self.folder / METRICS).exists():  # these are written after the first checkpoint
+                raise UserError(f"{self.folder} has no checkpoint: {path.name} was removed; bring it back, or start a new run")
+            return None
         try:
             state = serialization.load(path)
         except (ValueError, RuntimeError, OSError) as e:
             raise UserError(str(e) if str(path) in str(e) else f"{path}: {e}") from None
-        if not isinstance(state, dict) or not {"model", "history"} <= state.keys():
-            raise UserError(f"{path}: holds no training state (model, history, ... are expected)")
+        if not isinstance(state, dict) or not {"model", "history", "settings"} <= state.keys():
+            raise UserError(f"{path}: holds no training state (model, history, settings, ... are expected)")
+        for part in ("config", "data"):
+            for key, before in state["settings"][part].items():
+                found = self.settings[part].get(key)
+                if found != before:
+                    raise UserError(f"{self.folder / CONFIG} was changed after training began: {part}.{key} is {found!r}, but the "
+                                    f"checkpoint was made with {before!r}; change it back, or start a new run")
         return state
 
     def write_metrics(self, history: list[dict[str, Any]]) -> None:

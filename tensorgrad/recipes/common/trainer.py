@@ -60,8 +60,9 @@ class Trainer:
 
     def fit(self, loader: DataLoader, validation: DataLoader, test: DataLoader) -> Evaluation:
         """Train what is left of the epochs, then test; saves as it goes."""
-        if self.run.resumed:
-            self.restore(self.run.load(), loader)
+        stored = self.run.load() if self.run.resumed else None
+        if stored is not None:
+            self.restore(stored, loader)
         else:
             self.run.save(self.state(loader))
         self.run.write_metrics(self.history)
@@ -146,6 +147,9 @@ class Trainer:
 
     def restore(self, state: dict[str, Any], loader: DataLoader) -> None:
         """Go on from a checkpoint; UserError where it is of another model."""
+        lacks = ", ".join(self.state(loader).keys() - state.keys())
+        if lacks:
+            raise UserError(f"{self.run.folder}: its checkpoint is not one of a training run: it lacks {lacks}")
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -153,7 +157,7 @@ class Trainer:
             loader.load_state_dict(state["loader"])
             random.set_rng_state(tuple(state["random"]))
             self.epoch, self.sums, self.history = state["epoch"], Sums(**state["sums"]), list(state["history"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as e:
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as e:
             raise UserError(f"{self.run.folder}: its checkpoint does not fit this model: {' '.join(str(e).split())}") from None
 
     def leave_if(self, stop: StopSignal) -> None:
