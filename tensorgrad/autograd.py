@@ -107,6 +107,10 @@ def run_backward(
             grads = pending.pop(node)
             if node.hooks is not None:
                 _run_node_hooks(node, grads)
+            if node.kept is not None:
+                for i, keepers in node.kept.items():
+                    for keep in keepers if grads[i] is not None else ():
+                        keep(grads[i])
             if captured:
                 for i in range(node.outputs):
                     if (id(node), i) in captured:
@@ -125,8 +129,7 @@ def run_backward(
         for slot in leaves.values():
             leaf = slot[0]
             for hook in leaf._hooks or ():
-                replaced = hook(slot[1])
-                slot[1] = slot[1] if replaced is None else replaced
+                slot[1] = _hooked(hook, slot[1])
             if targets is None:
                 _leaf_gradient(leaf, slot)
             elif (id(leaf), -1) in captured:
@@ -138,12 +141,23 @@ def run_backward(
     return [captured[id(e[0]), e[1]] if e is not None else None for e in edges]
 
 
+def _hooked(hook: Any, g: Tensor) -> Tensor:
+    """The gradient after a hook saw it: what the hook returned, or the same where it returned None."""
+    replaced = hook(g)
+    if replaced is None:
+        return g
+    if not isinstance(replaced, type(g)):
+        raise TypeError(f"register_hook: a hook returned a {type(replaced).__name__}; it may return a gradient (a Tensor) or None")
+    if replaced.array.shape != g.array.shape:
+        raise RuntimeError(f"register_hook: a hook made a gradient of shape {tuple(replaced.shape)} from one of {tuple(g.shape)}")
+    return replaced if replaced.dtype is g.dtype else replaced.to(g.dtype)
+
+
 def _run_node_hooks(node: Node, grads: list) -> None:
     for i, hooks in node.hooks.items():  # type: ignore[union-attr]
         for hook in hooks:
             if grads[i] is not None:
-                replaced = hook(grads[i])
-                grads[i] = grads[i] if replaced is None else replaced
+                grads[i] = _hooked(hook, grads[i])
 
 
 def _fill_missing(node: Node, grads: list) -> None:
@@ -168,6 +182,8 @@ def _start(op: str, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None
         edge = edge_of(t)
         if edge is None:
             raise RuntimeError(f"{op}: a tensor of shape {tuple(t.shape)} does not require grad and has no history")
+        if g is not None and not isinstance(g, type(wrap(t.array))):
+            raise TypeError(f"{op}: a gradient must be a Tensor or None, not a {type(g).__name__}")
         if g is None:
             if t.numel() != 1:
                 raise RuntimeError(f"{op}: the output has shape {tuple(t.shape)}; only a single number needs no gradient argument")

@@ -74,10 +74,8 @@ def as_dtype(d: Any) -> dtype:
     """The dtype meant by `d`: a dtype, its name, a Python number type or anything NumPy takes for one."""
     if isinstance(d, dtype):
         return d
-    if d is float:
-        return _default
-    if d is bool or d is int:
-        return bool_ if d is bool else int64
+    if d is float or d is bool or d is int:
+        return float64 if d is float else bool_ if d is bool else int64
     if isinstance(d, str) and d in BY_NAME:
         return BY_NAME[d]
     try:

@@ -37,6 +37,7 @@ class Node:
     outputs = 1
     materialize = True  # gradients of outputs that took no part arrive as zeros, not None
     hooks: dict[int, list[Callable]] | None = None
+    kept: dict[int, list[Callable]] | None = None  # what retain_grad wants to see, after all hooks
     view = False
     seq = -1
     called_at: str | None = None

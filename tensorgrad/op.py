@@ -173,7 +173,7 @@ def _entry(op: Op) -> Callable[..., Any]:
     env: dict[str, Any] = {"OP": op, "FORWARD": op.forward, "Node": Node, "MODE": MODE, "edge_of": edge_of, "record": record,
                            "link_view": link_view, "check_inplace": check_inplace, "rebase": rebase, "Tensor": Tensor,
                            "OBSERVERS": OBSERVERS, "observe": observe, "explain": explain, "sizes": sizes, "partial": functools.partial,
-                           "nth": _nth}
+                           "nth": _nth, "WRONG": (AttributeError, TypeError, ValueError)}
     head, call, body, tail = [], [], [], []
     for p in params:
         if _kind(p) == "Sizes":
@@ -189,12 +189,16 @@ def _entry(op: Op) -> Callable[..., Any]:
             head.append(p.name + ("" if p.default is p.empty else f"=DEFAULT_{p.name}"))
         env[f"DEFAULT_{p.name}"] = p.default
         call.append(f"*{p.name}" if p.kind is p.VAR_POSITIONAL else f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name)
+    for name, numpys in (("dim", "axis"), ("keepdim", "keepdims")):  # PyTorch takes NumPy's names too
+        if any(p.name == name and p.default is not p.empty for p in params):
+            tail.append(f"{numpys}=None")
+            body.append(f"if {numpys} is not None: {name} = {numpys}")
     star = ["*"] if tail and not any(h.startswith("*") for h in head) else []
     lines = [f"def entry({', '.join(head + star + tail)}):", *("    " + b for b in body)]
     names = ", ".join(p.name for p in params)
     arguments = f"({names},)" if names else "()"
     if op.composite:
-        lines += ["    try:", f"        return FORWARD({', '.join(call)})", "    except AttributeError as e:",
+        lines += ["    try:", f"        return FORWARD({', '.join(call)})", "    except WRONG as e:",
                   f"        raise explain(OP, {arguments}, e)"]
     else:
         lines += ["    try:", "        ctx = Node(OP)"]
@@ -203,7 +207,7 @@ def _entry(op: Op) -> Callable[..., Any]:
                       f"            ctx.edges = {_edges(tensors)}"]
         if op.mutates:
             lines += [f"        check_inplace({params[0].name}, ctx.edges is not None, OP.name)"]
-        lines += [f"        out = FORWARD(ctx, {', '.join(call)})", "    except AttributeError as e:",
+        lines += [f"        out = FORWARD(ctx, {', '.join(call)})", "    except WRONG as e:",
                   f"        raise explain(OP, {arguments}, e)", "    if ctx.edges is not None: record(ctx, out)"]
         if op.mutates:
             lines[-1] = "    if ctx.edges is not None: record(ctx, ())"
@@ -327,15 +331,19 @@ def observe(ctx: Node, out: Any, args: tuple) -> None:
         observer(ctx, out, args)
 
 
-def explain(op: Op, args: tuple, error: AttributeError) -> Exception:
-    """The error to raise when an AttributeError came from an argument that is no Tensor; else that error itself."""
+def explain(op: Op, args: tuple, error: Exception) -> Exception:
+    """The error to raise when one came from an argument that is no Tensor, or no number, where one is due; else that error itself."""
+    if str(error).startswith(f"{op.name}: "):
+        return error
     params = [p for p in inspect.signature(op.forward).parameters.values() if p.name != "ctx"]
     for p, a in zip(params, args, strict=True):
         kind = _kind(p)
         ok = isinstance(a, Tensor) or (kind == "Tensor | None" and a is None) or (kind == "Operand" and is_number(a))
         if kind == "Sequence[Tensor]":
             ok = isinstance(a, (list, tuple)) and all(isinstance(t, Tensor) for t in a)
-        if kind in _TENSOR_KINDS and not ok:
+        if (kind == "float" and not is_number(a) and not isinstance(a, Tensor)) or (kind == "int" and not hasattr(a, "__index__")):
+            return TypeError(f"{op.name}: {p.name} must be a number{' without fraction' if kind == 'int' else ''}, not {a!r}")
+        if kind in _TENSOR_KINDS and not ok and not (a is None and p.default is None):
             what = f"a {type(a).__name__}"
             if isinstance(a, (list, tuple)):
                 what += " of " + ", ".join(sorted({type(t).__name__ for t in a}))

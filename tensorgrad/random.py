@@ -34,6 +34,8 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start over from `seed` (any integer; taken modulo 2^64)."""
+        if not isinstance(seed, (int, float, np.number)) or seed != int(seed):
+            raise TypeError(f"manual_seed: the seed must be an integer, not {seed!r}")
         self._seed, self._position = int(seed) & 0xFFFFFFFFFFFFFFFF, 0
         return self
 

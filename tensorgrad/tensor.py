@@ -4,6 +4,7 @@ Operations are not here: each file of `ops/` adds its method, its in-place twin 
 """
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +42,13 @@ class Tensor:
     array: Any  # NumPy (cpu, emu) or CuPy (cuda) storage
     device: device
     tracked = False  # requires grad: a leaf that asked for it, or the result of recorded operations
-    grad: Tensor | None = None
+    _grad: Tensor | None = None
     edge: graph.Edge | None = None  # (node, output index) that made this tensor; None for a leaf
     _view: tuple[Tensor, Callable[[Tensor], Tensor] | None, Any] | None = None  # (base, the same view of another base, base's array)
     _view_at = 0
     _cell: list[int] | None = None  # count of in-place changes, shared with views
     _hooks: list[Callable] | None = None
+    retains_grad = False  # whether retain_grad() was asked of this result of an operation
     __array_priority__ = 1000  # so that numpy_number * tensor comes here
 
     if TYPE_CHECKING:  # methods added by ops/
@@ -91,6 +93,8 @@ class Tensor:
         """The number of dimensions."""
         return self.array.ndim
 
+    ndimension = dim
+
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
         if dim is None:
@@ -121,6 +125,14 @@ class Tensor:
         """Steps between neighbours, in elements, for all dimensions or one."""
         steps = tuple(s // self.array.dtype.itemsize for s in self.array.strides)
         return steps if dim is None else steps[check_dim("stride", dim, self.array.ndim)]
+
+    def storage_offset(self) -> int:
+        """How many elements lie between the start of the memory and the first element."""
+        base = self.array
+        while isinstance(base.base, type(base)):
+            base = base.base
+        start = min(0, sum((n - 1) * s for n, s in zip(base.shape, base.strides, strict=True) if s < 0))
+        return (self.data_ptr() - base.ctypes.data - start) // self.array.dtype.itemsize
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order without gaps."""
@@ -168,6 +180,22 @@ class Tensor:
             raise RuntimeError("requires_grad_: only a leaf can be switched off; use detach() for a tensor without history")
         self.tracked = bool(requires_grad)
         return self
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` accumulated: of the shape, dtype and device of this tensor; None before."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"grad: expected a Tensor or None, got {type(value).__name__}")
+            if value.array.shape != self.array.shape or value.array.dtype != self.array.dtype or value.device is not self.device:
+                raise RuntimeError(
+                    f"grad: a gradient of shape {tuple(value.shape)}, {value.dtype.name} on {value.device} does not belong to a tensor of "
+                    f"shape {tuple(self.shape)}, {self.dtype.name} on {self.device}")
+        self._grad = value
 
     @property
     def is_leaf(self) -> bool:
@@ -231,7 +259,10 @@ class Tensor:
 
     def retain_grad(self) -> None:
         """Keep the gradient of a non-leaf in `.grad` too."""
-        if self.edge is None:
+        if not self.tracked:
+            raise RuntimeError(f"retain_grad: this tensor of shape {tuple(self.shape)} does not require grad")
+        edge = graph.edge_of(self)
+        if edge is None or edge[1] < 0 or self.retains_grad:
             return
         import weakref
 
@@ -242,7 +273,10 @@ class Tensor:
             if t is not None:
                 t.grad = g if t.grad is None else t.grad + g
 
-        self.register_hook(keep)
+        self.retains_grad = True
+        if edge[0].kept is None:
+            edge[0].kept = {}
+        edge[0].kept.setdefault(edge[1], []).append(keep)
 
     # ------------------------------------------------------------ into Python and NumPy
 
@@ -294,6 +328,9 @@ class Tensor:
             raise RuntimeError(f"a tensor of shape {tuple(self.shape)} is neither true nor false; use any() or all()")
         return bool(self.item())
 
+    def __pos__(self) -> Tensor:
+        return self
+
     def __float__(self) -> float:
         return float(self.item())
 
@@ -330,6 +367,12 @@ class Tensor:
         memo[id(self)] = new
         return new
 
+    def __copy__(self) -> Tensor:
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new._cell, new._hooks = graph.version_cell(self), None
+        return new
+
     def __reduce__(self) -> Any:
         raise TypeError("tensors are not pickled: tensorgrad.save writes safetensors, which nobody can hide code in")
 
@@ -358,6 +401,11 @@ def as_device(where: Any) -> device:
 def check_dim(op: str, dim: int, ndim: int) -> int:
     """`dim` counted from the front; IndexError when the tensor has no such dimension."""
     span = max(ndim, 1)
+    if dim.__class__ is not int:
+        try:
+            dim = operator.index(dim)
+        except TypeError:
+            raise TypeError(f"{op}: dim must be an int, not {dim!r}") from None
     if not -span <= dim < span:
         raise IndexError(f"{op}: dim {dim} is out of range for a tensor of {ndim} dimensions (-{span} to {span - 1})")
     return dim + span if dim < 0 else dim

@@ -65,7 +65,7 @@ TG_UNARY(erfc, simd::lanes<T>(x, [](T v) { return std::erfc(v); }))
 // Backward, from the gradient x and the saved output y.
 TG_BINARY(tanh_backward, x * (T(1) - y * y))
 TG_BINARY(sigmoid_backward, x * (y * (T(1) - y)))
-TG_BINARY(relu_backward, (y > T(0) ? x : V<T>{}))
+TG_BINARY(relu_backward, (y <= T(0) ? V<T>{} : x))
 
 // y with erf(y) = x: Giles' approximation, then Newton's steps on the side (erf or erfc) that keeps the digits.
 template <class T> T inverse_erf(T x) {

@@ -24,6 +24,8 @@ class Cat(Op):
     method = False
 
     def forward(self, ctx: Node, tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+        if isinstance(tensors, Tensor):
+            raise TypeError(f"cat: expected a list of tensors, not one tensor of shape {tuple(tensors.shape)}")
         if not tensors:
             raise ValueError("cat: expected at least one tensor")
         arrays = [t.array for t in tensors]

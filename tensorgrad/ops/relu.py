@@ -35,7 +35,7 @@ class Relu(Unary):
 
 
 class ReluBackward(Binary):
-    """gx = g where y > 0, else 0, in one pass."""
+    """gx = 0 where y <= 0, else g (also where y is NaN), in one pass."""
 
     name = "relu_backward"
     group = "relu"
@@ -45,7 +45,7 @@ class ReluBackward(Binary):
         return super().forward(ctx, g, y)
 
     def compute(self, xp: Any, g: Any, y: Any) -> Any:
-        return xp.where(y > 0, g, g.dtype.type(0))
+        return xp.where(y <= 0, g.dtype.type(0), g)
 
     def keep(self, ctx: Node, input: Operand, other: Operand, out: Tensor) -> None:
         ctx.save(other)
@@ -55,7 +55,7 @@ class ReluBackward(Binary):
         return RELU_BACKWARD.call(gg, y), None
 
     def reference(self, g: Any, y: Any) -> Any:
-        return g * (y > 0)
+        return np.where(y <= 0, 0.0, g)
 
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(3, 5), T(3, 5, grad=False)), Case(T(0), T(0)), Case(T(), T(grad=False)))

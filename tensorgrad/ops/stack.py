@@ -20,6 +20,8 @@ class Stack(Op):
     method = False
 
     def forward(self, ctx: Node, tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+        if isinstance(tensors, Tensor):
+            raise TypeError(f"stack: expected a list of tensors, not one tensor of shape {tuple(tensors.shape)}; unbind() makes one")
         if not tensors:
             raise ValueError("stack: expected at least one tensor")
         arrays = [t.array for t in tensors]

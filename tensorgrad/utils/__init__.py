@@ -1,1 +1,2 @@
-"""PyTorch's paths to helpers: `utils.data`, `utils.checkpoint`."""
+"""PyTorch's paths to helpers: `utils.data`, `utils.checkpoint`, `utils.dlpack`."""
+from . import dlpack as dlpack
