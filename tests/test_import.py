@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+import tensorgrad
 from tensorgrad.backends import cpu
 
 
@@ -46,13 +48,30 @@ def test_an_unknown_build_is_refused_by_name():
     assert "TG_CPU_ISA='sse9' is none of avx512, avx2, plain" in result.stderr
 
 
-def test_a_missing_build_says_what_to_do(tmp_path):
-    """A checkout that was never installed."""
-    import shutil
-
-    import tensorgrad
-
+@pytest.fixture
+def bare_checkout(tmp_path):
+    """The package's Python files alone, as in a checkout that was never built in place."""
     root = os.path.dirname(tensorgrad.__file__)
     shutil.copytree(root, tmp_path / "tensorgrad", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    result = subprocess.run([sys.executable, "-c", "import tensorgrad"], cwd=tmp_path, capture_output=True, text=True)
-    assert "pip install ." in result.stderr
+    return tmp_path
+
+
+def test_a_missing_build_says_what_to_do(bare_checkout):
+    code = "import importlib.metadata as m; m.files = lambda name: []; import tensorgrad"
+    result = run(code, PYTHONPATH=str(bare_checkout))
+    assert "ImportError: tensorgrad's C++ kernels (_cpu_" in result.stderr
+    assert "Run `pip install .` in the checkout" in result.stderr
+
+
+def test_a_checkout_uses_the_kernels_of_the_installed_package_and_says_so(bare_checkout):
+    """What somebody meets who ran `pip install .` and starts Python in the same folder."""
+    built = [f for f in os.listdir(os.path.dirname(tensorgrad.__file__)) if f.startswith("_cpu_")]
+    code = f"""import importlib.metadata as m, pathlib
+class File(type(pathlib.Path())):
+    def locate(self): return pathlib.Path(self)
+m.files = lambda name: [File({os.path.dirname(tensorgrad.__file__)!r}, f) for f in {built!r}]
+import tensorgrad as tg
+print(tg.ones(2).exp().sum().item() > 5, tg.__file__)"""
+    result = run(code, PYTHONPATH=str(bare_checkout))
+    assert result.stdout.split() == ["True", str(bare_checkout / "tensorgrad" / "__init__.py")], result.stderr
+    assert "with the compiled kernels of the installed package" in result.stderr

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.metadata
+import importlib.util
 import os
 import warnings
 from collections.abc import Iterator
@@ -48,16 +50,38 @@ def _load_extension() -> ModuleType:
         for isa in wanted:
             with contextlib.suppress(ModuleNotFoundError):
                 return importlib.import_module(f"tensorgrad._cpu_{isa}")
+        for isa in wanted:
+            installed = _installed(f"_cpu_{isa}")
+            if installed is not None:
+                return installed
     finally:
         if before is None:
             del os.environ["OMP_WAIT_POLICY"]
     raise ImportError(
-        f"tensorgrad's C++ kernels ({', '.join('_cpu_' + w for w in wanted)}) are not in {os.path.dirname(os.path.dirname(__file__))}. "
-        "Run `pip install .` in the checkout; if that was done, Python found the checkout before the installed package: start it from "
-        "another folder, or build in place as CONTRIBUTING.md says."
+        f"tensorgrad's C++ kernels ({', '.join('_cpu_' + w for w in wanted)}) are not in {_HERE}. "
+        "Run `pip install .` in the checkout, or build in place as CONTRIBUTING.md says."
     )
 
 
+def _installed(module: str) -> ModuleType | None:
+    """The module of the installed package, where Python found a checkout that was not built in place first; or None."""
+    try:
+        files = importlib.metadata.files("tensorgrad-engine") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        if file.name.startswith(f"{module}.") and os.path.exists(str(file.locate())):
+            spec = importlib.util.spec_from_file_location(f"tensorgrad.{module}", str(file.locate()))
+            if spec is not None and spec.loader is not None:
+                found = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(found)
+                warnings.warn(f"tensorgrad runs from the checkout {_HERE} with the compiled kernels of the installed package; changes "
+                              "under csrc/ are not in them (CONTRIBUTING.md: build in place)", stacklevel=2)
+                return found
+    return None
+
+
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ext = _load_extension()
 isa: str = ext.isa
 if ext.get_num_threads() > MOST_THREADS:

@@ -98,7 +98,8 @@ def _stored(recipe: Any, run: Any, given: dict[str, Any]) -> Any:
         raise UserError(f"{run.folder}: its settings are of another version of the recipe {run.recipe!r}: {e}") from None
     for key, kind in typing.get_type_hints(recipe.Config).items():
         if not isinstance(getattr(config, key), kind):
-            raise UserError(f"{run.folder}: in its settings {key} is {getattr(config, key)!r}; expected is {getattr(kind, '__name__', kind)}")
+            expected = getattr(kind, "__name__", kind)
+            raise UserError(f"{run.folder}: in its settings {key} is {getattr(config, key)!r}; expected is {expected}")
     return config
 
 
