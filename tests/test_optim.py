@@ -238,3 +238,17 @@ def test_clipping():
         clip_grad_norm_(params, 1.0, error_if_nonfinite=True)
     with pytest.raises(ValueError, match="norm_type must be above 0"):
         clip_grad_norm_(params, 1.0, norm_type=0)
+
+
+@pytest.mark.parametrize("cls", [tg.optim.SGD, tg.optim.Adam, tg.optim.RMSprop, tg.optim.Adagrad])
+@pytest.mark.parametrize("new", [lambda: tg.ones(10000), lambda: tg.ones(4, dtype=tg.float64)])
+def test_state_of_a_parameter_that_changed_is_refused(cls, new):
+    """A kernel that trusted the old state would read and write beyond it."""
+    p = tg.nn.Parameter(tg.ones(4))
+    optimizer = cls([p], lr=0.1, **({"momentum": 0.9} if cls is tg.optim.SGD else {}))
+    p.sum().backward()
+    optimizer.step()
+    p.data, p.grad = new(), None
+    p.sum().backward()
+    with pytest.raises(RuntimeError, match="the state is float32 of shape"):
+        optimizer.step()
