@@ -105,6 +105,29 @@ def test_interrupted_twice(whole: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert same_weights(folder, whole)
 
 
+def test_interrupted_while_drawing(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tensorgrad.recipes.common import plots
+
+    with monkeypatch.context() as m:
+        m.setattr(plots, "confusion_matrix", lambda *_: signal.raise_signal(signal.SIGINT))
+        words = fails(capsys, *CNN, "--out", tmp_path / "run", code=130)
+    assert "SIGINT: the last checkpoint is whole; continue with tensorgrad train cnn --resume" in words
+    assert run(capsys, "train", "cnn", "--resume", tmp_path / "run").code == 0
+    assert metrics(tmp_path / "run") == metrics(whole)
+    assert (tmp_path / "run" / "mistakes.png").exists()
+
+
+def test_a_closed_terminal_and_nohup(tmp_path: Path, capsys: pytest.CaptureFixture, at_batch: Callable) -> None:
+    at_batch(3, lambda: signal.raise_signal(signal.SIGHUP))
+    assert "SIGHUP: saved after" in fails(capsys, *CNN, "--out", tmp_path / "run", code=128 + signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        at_batch(3, lambda: signal.raise_signal(signal.SIGHUP))
+        assert run(capsys, "train", "cnn", "--resume", tmp_path / "run").code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_second_signal_ends_at_once(tmp_path: Path, capsys: pytest.CaptureFixture, at_batch: Callable) -> None:
     def twice() -> None:
         signal.raise_signal(signal.SIGINT)

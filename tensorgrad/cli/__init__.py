@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             print(f"tensorgrad: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 2))
+    except KeyboardInterrupt:
+        print("tensorgrad: SIGINT: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def application(arguments: Sequence[str]) -> Any:

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import inspect
 import shlex
+import signal
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -65,6 +66,7 @@ def _command(name: str) -> Any:
 
 def _run(recipe: Any, name: str, out: str | None, resume: str | None, threads: int | None, given: dict[str, Any]) -> None:
     from ..recipes.common.run import Run
+    from ..recipes.common.signals import stopped
 
     if resume is not None:
         if out is not None and out != resume:
@@ -78,7 +80,10 @@ def _run(recipe: Any, name: str, out: str | None, resume: str | None, threads: i
     _prepare(config, threads)
     print(f"training {name} on {config.data}, into {run.folder}" + (" (resumed)" if resume else ""), flush=True)
     with contextlib.closing(run):
-        last = recipe.train(config, run)
+        try:
+            last = recipe.train(config, run)
+        except KeyboardInterrupt:  # while the data is read or the pictures are drawn
+            raise stopped(signal.SIGINT, f"SIGINT: {run.how_to_go_on()}") from None
     print(f"test accuracy {last['test_acc']:.2%}   {run.folder}: metrics.jsonl, checkpoint, curves, confusion matrix, worst mistakes")
     folder = shlex.quote(str(run.folder))
     print(f"classify an image: tensorgrad predict {folder} {folder}/example-*.png")

@@ -64,12 +64,12 @@ def worst_mistakes(images: np.ndarray, truth: np.ndarray, probabilities: np.ndar
     rows = max(1, -(-len(worst) // columns))
     figure = _figure(columns * 1.15, rows * 1.4 + 0.5)
     shown = f", the {len(worst)} worst" if len(worst) < len(wrong) else ""
-    figure.suptitle(f"{len(wrong)} mistakes in {len(truth)} images{shown}", fontsize=10)
+    figure.suptitle(f"{len(wrong)} {'mistake' if len(wrong) == 1 else 'mistakes'} in {len(truth)} images{shown}", fontsize=10)
     for cell, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
         axes.axis("off")
         if cell < len(worst):
             i = worst[cell]
-            axes.imshow(images[i], cmap="gray_r")
+            axes.imshow(images[i], cmap="gray", vmin=0, vmax=images.max())  # as it is in the file: a photograph is no negative
             axes.set_title(f"{classes[truth[i]]} taken for {classes[predicted[i]]}\n{sure[i]:.0%}", fontsize=7)
     return _png(figure)
 

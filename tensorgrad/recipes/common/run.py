@@ -111,15 +111,19 @@ class Run:
         """What to type to continue."""
         return f"tensorgrad train {self.recipe} --resume {shlex.quote(str(self.folder))}"
 
+    def how_to_go_on(self, first: str = "") -> str:
+        """What is left of a run that ends early, and what to type."""
+        whole = (self.folder / CHECKPOINT).exists()
+        return f"the last checkpoint is whole; {first}continue with {self.resume_command}" if whole else "nothing was trained yet"
+
     @contextlib.contextmanager
     def writing(self, what: str) -> Iterator[None]:
         """Turns a full disk, and all else that keeps a file from being written, into one clear error."""
         try:
             yield
         except OSError as e:
-            go_on = (f"the last checkpoint is whole: make room and continue with {self.resume_command}"
-                     if (self.folder / CHECKPOINT).exists() else "nothing was trained yet")
-            raise Stopped(f"{self.folder}: {what} could not be written: {e.strerror or e}; {go_on}") from None
+            raise Stopped(f"{self.folder}: {what} could not be written: {e.strerror or e}; {self.how_to_go_on('when that is mended, ')}"
+                          ) from None
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, in one step that either happens or does not."""

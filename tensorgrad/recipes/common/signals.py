@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: finish the step, save, leave."""
+"""Ctrl-C, SIGTERM and a terminal that is closed while training: finish the step, save, leave."""
 from __future__ import annotations
 
 import signal
@@ -21,7 +21,10 @@ def stopped(number: int, message: str) -> Interrupted:
 
 
 class StopSignal:
-    """While it is entered, SIGINT and SIGTERM only set `received`; a second one ends the program at once."""
+    """While it is entered, SIGINT, SIGTERM and SIGHUP only set `received`; a second one ends the program at once.
+
+    A signal that is ignored stays so: `nohup` is there to outlive the terminal.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -29,7 +32,8 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():  # only there can handlers be set
-            self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+            heeded = [s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is not signal.SIG_IGN]
+            self._before = {s: signal.signal(s, self._handle) for s in heeded}
         return self
 
     def __exit__(self, *exc: object) -> None:
