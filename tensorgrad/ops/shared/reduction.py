@@ -75,6 +75,36 @@ def share_evenly(g: Tensor, x: Tensor, y: Tensor, dims: Sequence[int], keepdim: 
     return spread(g, dims, keepdim) * (chosen / chosen.sum(tuple(dims), True))
 
 
+class EvenExtremum(Op):
+    """amax and amin: the array module's function of the op's name over `dim`; equal elements share the gradient evenly."""
+
+    def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False) -> Tensor:
+        x = input.array
+        dims = reduced_dims(self.name, dim, x.ndim)
+        refuse_empty(self.name, x.shape, dims)
+        ctx.dims, ctx.keepdim = dims, keepdim
+        out = wrap(QUIET.run(getattr(input.device.backend.xp, self.name), x, axis=dims, keepdims=keepdim), input.device)
+        ctx.save(input, out)
+        return out
+
+    def backward(self, ctx: Node, g: Tensor) -> Tensor:
+        x, y = ctx.saved
+        return share_evenly(g, x, y, ctx.dims, ctx.keepdim)
+
+    def reference(self, x: Any, dim: Any = (), keepdim: Any = False) -> Any:
+        axes = tuple(range(x.ndim)) if dim == () else tuple(dim) if isinstance(dim, list) else (dim,)
+        extremum = (np.maximum if self.name == "amax" else np.minimum).reduce
+        return extremum(x, axes, keepdims=keepdim)
+
+    def cases(self) -> Iterable[Case]:
+        yield from (Case(T(3, 5, distinct=True)), Case(T(3, 5, distinct=True), dim=1))
+        yield Case(T(2, 3, 5, distinct=True), dim=[0, -1], keepdim=True)
+        yield from (Case(T()), Case(T(0, 3), dim=1), Case(T(6, dtype="int64", low=-9, high=9)))
+        yield Case(T(values=[[1.0, np.nan], [2.0, np.inf]], grad=False), dim=1)
+        yield Case(T(0, 3), dim=0, error=(IndexError, f"{self.name}: dim 0 of shape (0, 3) has no elements"), torch=False)
+        yield Case(T(0), error=(RuntimeError, f"{self.name}: an empty tensor of shape (0,)"))
+
+
 class Extremum(Op):
     """(values, indices) along a dimension, by the array-module function `ufunc` or the method `find` that finds the index."""
 
