@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import backends, dtypes
-from .errors import UserError
+from .errors import NoKernel, UserError
 
 HALF = ("float16", "bfloat16")
 
@@ -96,12 +96,12 @@ def ordered(op: Any, device: str) -> list[Kernel]:
 
 
 def choose(op: Any, device: Any, dtype: str, *info: Any) -> Kernel:
-    """The kernel for this call; NotImplementedError says which there are."""
+    """The kernel for this call; NoKernel says which there are and why they do not take it."""
     if not _environment_read:
         _read_environment()
     kernels = ordered(op, device.type)
     if not kernels:
-        raise NotImplementedError(f"{op.name}: there is no kernel for device {device}")
+        raise NoKernel(f"{op.name}: there is no kernel for device {device}")
     asked, who = _override_for(op, kernels)
     why = []
     for kernel in kernels:
@@ -111,7 +111,7 @@ def choose(op: Any, device: Any, dtype: str, *info: Any) -> Kernel:
         if reason is None:
             return kernel
         why.append(f"{kernel.path} {reason}")
-    raise NotImplementedError(f"{op.name} on {device}: " + (f"{asked} was asked for by {who}, but " if asked else "") + "; ".join(why))
+    raise NoKernel(f"{op.name} on {device}: " + (f"{asked} was asked for by {who}, but " if asked else "") + "; ".join(why))
 
 
 def _override_for(op: Any, kernels: list[Kernel]) -> tuple[str | None, str]:

@@ -9,3 +9,7 @@ class UserError(ValueError):
     """
 
     exit_code = 2
+
+
+class NoKernel(UserError, NotImplementedError):
+    """No kernel takes a call, or not the one that was asked for."""

@@ -368,6 +368,12 @@ def test_bad_options(tmp_path: Path, capsys: pytest.CaptureFixture, options: tup
     assert not (tmp_path / "run").exists()
 
 
+def test_a_kernel_that_cannot_do_it(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with tg.kernels.use("matmul", None):  # and back, whatever --kernels chose
+        words = fails(capsys, *CNN, "--out", tmp_path / "run", "--kernels", "matmul=cpu/numpy")
+    assert "matmul on cpu: cpu/numpy was asked for by kernels.use, but cpu/numpy does not compute float32" in words
+
+
 def test_bad_data_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     folder = idx_folder(tmp_path / "data", {k: v[:-1] for k, v in idx_contents().items()})
     assert "is cut short" in fails(capsys, *CNN, "--data", folder, "--out", tmp_path / "run")
