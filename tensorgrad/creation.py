@@ -69,13 +69,18 @@ asarray = as_tensor
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
-    """A CPU tensor sharing the memory of a NumPy array; TypeError for element types without a counterpart."""
+    """A CPU tensor sharing the memory of a NumPy array; TypeError for element types without a counterpart.
+
+    ValueError where the strides are not whole elements, as in a field of a structured array."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}")
     if not array.dtype.isnative:
         raise TypeError("from_numpy: the array is not of native byte order; use array.astype(array.dtype.newbyteorder('='))")
     if array.dtype not in dtypes.BY_NUMPY:
         raise TypeError(f"from_numpy: NumPy type {array.dtype} has no counterpart; there are {', '.join(d.name for d in dtypes.ALL)}")
+    if any(step % array.itemsize for step, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        raise ValueError(f"from_numpy: strides of {array.strides} bytes are no whole elements of {array.itemsize} bytes (a field of a "
+                         "structured array?); pass array.copy()")
     return wrap(array)
 
 

@@ -104,3 +104,21 @@ def test_wrong_arguments_are_named(call, message):
     with pytest.raises(TypeError) as caught:
         call(tg.ones(2, 3))
     assert message in str(caught.value)
+
+
+def test_sums_keep_their_digits_in_any_layout():
+    x = tg.rand(400, 301, 7)
+    for t in (x.permute(2, 0, 1), x.permute(2, 1, 0), x[:, :, :2], x.permute(1, 2, 0)[:, ::2]):
+        wide = t.double()
+        for dims in ((1, 2), (0, 2), (0, 1), (0, 1, 2), 1):
+            for name in ("sum", "mean", "var", "norm"):
+                got, want = getattr(t, name)(dim=dims).double(), getattr(wide, name)(dim=dims)
+                assert ((got - want).norm() / want.norm()).item() < 2e-6, (name, dims, t.stride())
+
+
+def test_fields_of_structured_arrays_are_refused():
+    """Strides of 5 bytes are no whole float32: a kernel would read between the elements."""
+    field = np.zeros(40, dtype=[("a", "f4"), ("b", "i1")])["a"]
+    with pytest.raises(ValueError, match=r"from_numpy: strides of \(5,\) bytes are no whole elements of 4 bytes"):
+        tg.from_numpy(field)
+    assert tg.tensor(field).exp().tolist() == [1.0] * 40

@@ -75,6 +75,7 @@ int64_t unpack(PyObject* arg, Value& v, PyTypeObject* ndarray) {
     int64_t n = 1;
     for (int i = 0; i < p->nd; ++i) {
         v.a.shape[i] = p->dimensions[i];
+        if (p->dimensions[i] > 1 && p->strides[i] % item) throw std::invalid_argument("strides must be whole elements; copy the array");
         v.a.strides[i] = p->strides[i] / item;
         n *= p->dimensions[i];
     }

@@ -42,18 +42,26 @@ class ValuesIndices(NamedTuple):
     indices: Tensor
 
 
+def _run(x: Any, dims: tuple[int, ...], n: int) -> int:
+    """How many of the n elements that a sum over `dims` adds up NumPy takes in one run."""
+    if x.flags.c_contiguous and min(dims) == x.ndim - len(dims):
+        return n
+    fastest = min((d for d in range(x.ndim) if x.shape[d] > 1), key=lambda d: abs(x.strides[d]), default=0)
+    return x.shape[fastest] if fastest in dims else 1
+
+
 def numpy_sum(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: np.dtype) -> Any:
     """Sum in the dtype `kind`; half precision accumulates in float32 and is rounded once.
 
-    NumPy adds pairwise along the fastest axis only; over others it adds row after row, whose error grows with the count. Those
-    sums run in blocks, so that float32 keeps its digits.
+    NumPy adds pairwise along one run of memory only; from run to run it adds one after the other, whose error grows with the count.
+    Where there are many runs, float32 is added in float64.
     """
     accumulate: Any = np.float32 if kind in _HALF else kind
-    if dims and x.ndim > 1 and np.dtype(accumulate) == np.float32 and (x.ndim - 1) not in dims:
+    if dims and x.ndim > 1 and np.dtype(accumulate) == np.float32:
         n = 1
         for d in dims:
             n *= x.shape[d]
-        if n > 256:
+        if n > 256 and n > 256 * _run(x, dims, n):
             accumulate = np.float64
     return x.sum(axis=dims, dtype=accumulate, keepdims=keepdim).astype(kind, copy=False)
 
