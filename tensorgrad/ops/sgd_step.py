@@ -28,7 +28,8 @@ class FusedStep(Op):
         for s in state:
             if s is not None and (s.array.shape != p.shape or s.array.dtype != p.dtype):
                 raise RuntimeError(f"{self.name}: the state is {s.dtype.name} of shape {tuple(s.shape)}, the parameter "
-                                   f"{param.dtype.name} of shape {tuple(p.shape)}; make a new optimizer after a parameter has changed its shape or dtype")
+                                   f"{param.dtype.name} of shape {tuple(p.shape)}; make a new optimizer "
+                                   "after a parameter has changed its shape or dtype")
         xp = param.device.backend.xp
         written = [p, *[None if s is None else s.array for s in state]]
         packed = [None if a is None else xp.ascontiguousarray(a) for a in written]
