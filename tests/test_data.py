@@ -290,6 +290,14 @@ def test_digits() -> None:
         load_images("digits:x")
 
 
+def test_a_folder_of_the_same_name_hides_no_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_images("digits").name == "digits"
+    with pytest.raises(UserError, match="there is no train-images"):
+        load_images("./digits")
+
+
 def test_unknown_set(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such set and no such folder"):
         load_images("mnits")

@@ -62,8 +62,8 @@ def load_images(spec: str) -> ImageSet:
     """The set that `spec` names; UserError says which there are."""
     if not spec:
         raise UserError("data: the name of a set, csv:FILE or a folder is expected, and it is empty")
-    name, colon, rest = spec.partition(":")
-    if name in NAMES and (colon or not Path(spec).is_dir()):
+    name, _, rest = spec.partition(":")
+    if name in NAMES:  # also where a folder has this name: ./mnist or idx:mnist means the folder
         return importlib.import_module(f"{__name__}.{name}").load(rest)
     if Path(spec).is_dir():
         return importlib.import_module(f"{__name__}.idx").load(spec)
