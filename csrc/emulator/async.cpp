@@ -1,0 +1,5 @@
+#include "block.h"
+namespace emu {
+void reset_async() {}
+bool finish_async() { return false; }
+}

@@ -1,0 +1,196 @@
+// Guarded arrays. A buffer ends flush against a megabyte without access rights and starts after another; its alignment modulo 16
+// bytes is that of the array it stands for, since kernels choose vector loads by it.
+#include "memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <new>
+#include <stdexcept>
+#include <vector>
+
+namespace emu {
+
+namespace {
+
+constexpr size_t PAGE = 4096, GUARD = 1 << 20;
+
+struct Buffer {
+    char* low = nullptr;  // first accessible byte
+    size_t pages = 0;
+    char *begin = nullptr, *end = nullptr;  // what the kernel may use
+    std::string name;
+};
+
+std::mutex mutex;
+std::vector<Buffer> in_use;
+std::multimap<size_t, char*> spare;  // by pages: mapping and unmapping would cost more than the copies
+
+Buffer take(size_t bytes, size_t offset, std::string name) {  // offset: address modulo 16
+    Buffer b;
+    b.pages = (bytes + 32 + PAGE - 1) / PAGE;
+    const std::lock_guard lock(mutex);
+    if (const auto found = spare.find(b.pages); found != spare.end()) {
+        b.low = found->second;
+        spare.erase(found);
+    } else {
+        void* memory = mmap(nullptr, b.pages * PAGE + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) throw std::bad_alloc();
+        b.low = static_cast<char*>(memory) + GUARD;
+        if (mprotect(b.low, b.pages * PAGE, PROT_READ | PROT_WRITE)) throw std::bad_alloc();
+    }
+    char* const top = b.low + b.pages * PAGE;
+    const size_t start = reinterpret_cast<uintptr_t>(top) - bytes;
+    b.begin = reinterpret_cast<char*>(start - (start - offset) % 16);
+    b.end = b.begin + bytes;
+    b.name = std::move(name);
+    std::memset(b.low, 0xFF, size_t(b.begin - b.low));
+    std::memset(b.end, 0xFF, size_t(top - b.end));
+    in_use.push_back(b);
+    return b;
+}
+
+// Gives a buffer back. A message when somebody wrote between its ends and the guards.
+std::string give_back(const Buffer& b) {
+    const std::lock_guard lock(mutex);
+    std::erase_if(in_use, [&](const Buffer& x) { return x.low == b.low; });
+    const auto written = [](const char* from, const char* to) {
+        return std::any_of(from, to, [](char c) { return c != char(0xFF); });
+    };
+    const bool before = written(b.low, b.begin), after = written(b.end, b.low + b.pages * PAGE);
+    if (b.pages > 4096) munmap(b.low - GUARD, b.pages * PAGE + 2 * GUARD);
+    else spare.emplace(b.pages, b.low);
+    if (!before && !after) return "";
+    return std::string("out-of-bounds write just ") + (before ? "before the start" : "past the end") + " of " + b.name;
+}
+
+const char* const DTYPE_NAMES[] = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"};
+constexpr size_t DTYPE_SIZES[] = {8, 4, 2, 2, 8, 4, 2, 1, 1, 1};
+
+struct Extent {  // memory an array reaches, in bytes
+    char *low, *high;
+};
+
+Extent extent(const tg::Array& a) {
+    const auto item = int64_t(DTYPE_SIZES[size_t(a.dtype)]);
+    Extent e{a.ptr<char>(), a.ptr<char>() + item};
+    for (int i = 0; i < a.ndim; ++i) {
+        if (a.shape[i] == 0) return {a.ptr<char>(), a.ptr<char>()};
+        (a.strides[i] < 0 ? e.low : e.high) += (a.shape[i] - 1) * a.strides[i] * item;
+    }
+    return e;
+}
+
+// Copies an array's elements between two memories in which they lie `shift` bytes apart.
+void copy_elements(const tg::Array& a, char* data, ptrdiff_t shift, int dim) {
+    const size_t item = DTYPE_SIZES[size_t(a.dtype)];
+    if (dim == a.ndim) return void(std::memcpy(data + shift, data, item));
+    for (int64_t i = 0; i < a.shape[dim]; ++i) copy_elements(a, data + i * a.strides[dim] * int64_t(item), shift, dim + 1);
+}
+
+struct Piece {  // arrays that overlap share a buffer
+    Extent memory;
+    std::vector<int> arguments;
+    bool written = false;
+    Buffer buffer;
+};
+
+std::vector<Piece> pieces_of(const tg::Kernel& kernel, tg::Value* values) {
+    std::vector<Piece> pieces;
+    for (int i = 0; i < kernel.arity; ++i) {
+        if (values[i].kind != tg::Value::array) continue;
+        const bool written = std::find(kernel.writes.begin(), kernel.writes.end(), i) != kernel.writes.end();
+        Piece now{extent(values[i].a), {i}, written, {}};
+        for (auto p = pieces.begin(); p != pieces.end();) {
+            if (p->memory.low < now.memory.high && now.memory.low < p->memory.high) {
+                now.memory = {std::min(now.memory.low, p->memory.low), std::max(now.memory.high, p->memory.high)};
+                now.arguments.insert(now.arguments.begin(), p->arguments.begin(), p->arguments.end());
+                now.written |= p->written;
+                p = pieces.erase(p);
+            } else {
+                ++p;
+            }
+        }
+        pieces.push_back(std::move(now));
+    }
+    return pieces;
+}
+
+std::string name_of(const tg::Value* values, int i) {
+    const tg::Array& a = values[i].a;
+    std::string shape;
+    for (int d = 0; d < a.ndim; ++d) shape += (d ? ", " : "") + std::to_string(a.shape[d]);
+    return "argument " + std::to_string(i) + ", " + DTYPE_NAMES[size_t(a.dtype)] + " (" + shape + (a.ndim == 1 ? ",)" : ")");
+}
+
+}  // namespace
+
+void call_guarded(const tg::Kernel& kernel, tg::Value* values) {
+    std::vector<Piece> pieces = pieces_of(kernel, values);
+    std::vector<char*> original(size_t(kernel.arity), nullptr);
+    for (Piece& p : pieces) {
+        const auto bytes = size_t(p.memory.high - p.memory.low);
+        p.buffer = take(bytes, reinterpret_cast<uintptr_t>(p.memory.low) % 16, name_of(values, p.arguments[0]));
+        std::memcpy(p.buffer.begin, p.memory.low, bytes);
+        for (int i : p.arguments) {
+            original[size_t(i)] = values[i].a.ptr<char>();
+            values[i].a.data = p.buffer.begin + (values[i].a.ptr<char>() - p.memory.low);
+        }
+    }
+    std::string damage;
+    const auto finish = [&](bool copy) {
+        for (Piece& p : pieces) {
+            for (int i : kernel.writes) {
+                tg::Array& a = values[i].a;
+                if (!copy || !p.written || std::find(p.arguments.begin(), p.arguments.end(), i) == p.arguments.end()) continue;
+                const ptrdiff_t shift = original[size_t(i)] - a.ptr<char>();
+                if (a.contiguous()) std::memcpy(original[size_t(i)], a.data, size_t(a.size()) * DTYPE_SIZES[size_t(a.dtype)]);
+                else if (a.size()) copy_elements(a, a.ptr<char>(), shift, 0);
+            }
+            const std::string wrong = give_back(p.buffer);
+            if (damage.empty()) damage = wrong;
+        }
+    };
+    try {
+        kernel.call(values);
+    } catch (...) {
+        finish(false);
+        throw;
+    }
+    finish(true);
+    if (!damage.empty()) throw std::runtime_error(damage);
+}
+
+std::string describe_address(uintptr_t address) {
+    const std::lock_guard lock(mutex);
+    for (const Buffer& b : in_use) {
+        const auto low = reinterpret_cast<uintptr_t>(b.low), begin = reinterpret_cast<uintptr_t>(b.begin), end = reinterpret_cast<uintptr_t>(b.end);
+        if (address >= end && address < low + b.pages * PAGE + GUARD)
+            return " " + std::to_string(address - end) + " bytes past the end of " + b.name;
+        if (address < begin && address >= low - GUARD) return " " + std::to_string(begin - address) + " bytes before the start of " + b.name;
+    }
+    char text[40];
+    std::snprintf(text, sizeof text, " at address 0x%zx", size_t(address));
+    return text;
+}
+
+void* allocate(size_t bytes, const char* name) {
+    const Buffer b = take(bytes, 0, name);
+    std::memset(b.begin, 0xFF, bytes);
+    return b.begin;
+}
+
+void release(void* p) {
+    Buffer found;
+    {
+        const std::lock_guard lock(mutex);
+        for (const Buffer& b : in_use)
+            if (b.begin == p) found = b;
+    }
+    if (found.low) give_back(found);
+}
+
+}  // namespace emu

@@ -1,0 +1,373 @@
+// Fibers and blocks. A worker fiber runs one CUDA thread after another; only when a thread has to wait does the scheduler
+// resume a ready fiber or start a fresh one. A kernel that never waits is therefore a plain loop.
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <new>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+
+#include "block.h"
+
+extern "C" void emu_switch(void** save, void* to);  // keeps the callee-saved registers on the stack left behind
+#if defined(__x86_64__)
+asm(R"(
+.text
+.globl emu_switch
+.hidden emu_switch
+.type emu_switch,@function
+emu_switch:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    popq %rcx
+    jmpq *%rcx
+.size emu_switch, .-emu_switch
+)");
+constexpr int SAVED_WORDS = 6, ENTRY_WORD = 6, FRAME_WORDS = 8;
+#elif defined(__aarch64__)
+asm(R"(
+.text
+.globl emu_switch
+.hidden emu_switch
+.type emu_switch,%function
+emu_switch:
+    sub sp, sp, #160
+    stp x19, x20, [sp, #0]
+    stp x21, x22, [sp, #16]
+    stp x23, x24, [sp, #32]
+    stp x25, x26, [sp, #48]
+    stp x27, x28, [sp, #64]
+    stp x29, x30, [sp, #80]
+    stp d8, d9, [sp, #96]
+    stp d10, d11, [sp, #112]
+    stp d12, d13, [sp, #128]
+    stp d14, d15, [sp, #144]
+    mov x9, sp
+    str x9, [x0]
+    mov sp, x1
+    ldp x19, x20, [sp, #0]
+    ldp x21, x22, [sp, #16]
+    ldp x23, x24, [sp, #32]
+    ldp x25, x26, [sp, #48]
+    ldp x27, x28, [sp, #64]
+    ldp x29, x30, [sp, #80]
+    ldp d8, d9, [sp, #96]
+    ldp d10, d11, [sp, #112]
+    ldp d12, d13, [sp, #128]
+    ldp d14, d15, [sp, #144]
+    add sp, sp, #160
+    ret
+.size emu_switch, .-emu_switch
+)");
+constexpr int ENTRY_WORD = 11, FRAME_WORDS = 20;
+#else
+#error "the emulator switches fibers on x86-64 and aarch64"
+#endif
+
+namespace emu {
+
+thread_local constinit Current current{};
+Settings settings;
+
+namespace {
+
+[[noreturn]] void worker();
+
+// A fiber on an empty stack, about to enter `worker`. Its record lies at the top of its own stack, and the tops are spread over
+// the cache's sets: a barrier touches every stack's top.
+Fiber* fresh(FiberPool& pool) {
+    if (pool.used == pool.fibers.size()) {
+        void* memory = mmap(nullptr, STACK + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) throw std::bad_alloc();
+        mprotect(memory, 4096, PROT_NONE);
+        char* stack = static_cast<char*>(memory) + 4096;
+        const size_t colour = (pool.fibers.size() * 7 % 53) * 64;
+        auto* f = new (stack + STACK - colour - (sizeof(Fiber) + 63) / 64 * 64) Fiber;
+        f->stack = stack;
+        pool.fibers.push_back(f);
+    }
+    Fiber* f = pool.fibers[pool.used++];
+    void** sp = reinterpret_cast<void**>(f) - FRAME_WORDS;
+    sp[ENTRY_WORD] = reinterpret_cast<void*>(worker);
+    f->sp = sp;
+    return f;
+}
+
+inline void switch_to(Fiber* from, Fiber* to) {
+    current.fiber = to;
+    emu_switch(&from->sp, to->sp);
+}
+
+void meet(Block& b, Meeting& m, Fiber* self) {
+    if (m.run) m.run(m.args, m.arrived);
+    const unsigned arrived = m.arrived;
+    m.mask = m.arrived = 0;
+    for (unsigned left = arrived; left; left &= left - 1) {
+        Fiber* f = m.fibers[__builtin_ctz(left)];
+        if (f != self) b.ready.push(f);
+    }
+}
+
+Failure failure_here(std::string what, Site at) {
+    return {std::move(what), at, 0, current.block, current.fiber->thread, true};
+}
+
+std::string at_line(Site at) { return std::string(at.file_name()) + ":" + std::to_string(at.line()); }
+
+[[noreturn]] void diverged(const Barrier& barrier, Site at) {
+    const uint3 t = barrier.waiting.head->thread;
+    fail(failure_here("barrier divergence: this thread came to __syncthreads here, but thread (" + std::to_string(t.x) + ", " +
+                      std::to_string(t.y) + ", " + std::to_string(t.z) + ") of the same block waits at " + at_line(barrier.at), at));
+}
+
+void open_barrier(Block& b, Barrier& barrier) {
+    b.count = barrier.sum;
+    barrier.sum = 0;
+    barrier.arrived = 0;
+    b.ready.append(barrier.waiting);
+}
+
+void finish_thread(Block& b, Fiber* f) {
+    --b.alive;
+    f->warp->alive &= ~(1u << f->lane);
+    if (!b.blocked) return;
+    Barrier& barrier = b.barriers[0];  // a thread that has returned counts as arrived
+    if (b.alive && barrier.arrived == b.alive) open_barrier(b, barrier);
+    for (Meeting& m : f->warp->meetings)
+        if (m.arrived && m.arrived == (m.mask & f->warp->alive)) meet(b, m, nullptr);
+}
+
+void worker() {
+    Block& b = *current.running;
+    Fiber* self = current.fiber;
+    while (b.started < b.threads && !b.ready.head) {
+        const Start& s = b.order[b.started++];
+        self->thread = s.thread;
+        self->linear = s.linear;
+        self->lane = s.linear % 32;
+        self->warp = &b.warps[s.linear / 32];
+        b.body(b.arguments);
+        finish_thread(b, self);
+    }
+    Fiber* to = b.ready.pop();
+    switch_to(self, to ? to : &b.scheduler);  // for good: the stack is used again from its top
+    __builtin_unreachable();
+}
+
+std::string deadlock(const Block& b) {
+    struct Waiting {
+        unsigned count;
+        Fiber* first;
+    };
+    std::vector<Waiting> places;
+    const auto note = [&](Fiber* f) {
+        for (Waiting& w : places)
+            if (w.first->at.line() == f->at.line() && w.first->doing == f->doing) return void(++w.count);
+        places.push_back({1, f});
+    };
+    for (const Barrier& barrier : b.barriers)
+        for (Fiber* f = barrier.waiting.head; f; f = f->next) note(f);
+    for (const Group& g : b.groups)
+        for (Fiber* f = g.waiting.head; f; f = f->next) note(f);
+    for (const Parked& p : b.parked) note(p.fiber);
+    for (const Warp& w : b.warps)
+        for (const Meeting& m : w.meetings)
+            for (unsigned left = m.arrived; left; left &= left - 1) note(m.fibers[__builtin_ctz(left)]);
+    std::string out = "deadlock: of " + std::to_string(b.alive) + " running threads";
+    for (const Waiting& w : places) {
+        const uint3 t = w.first->thread;
+        out += (&w == places.data() ? " " : ", ") + std::to_string(w.count) + " wait in " + w.first->doing + " at " + at_line(w.first->at) +
+               " (first: thread (" + std::to_string(t.x) + ", " + std::to_string(t.y) + ", " + std::to_string(t.z) + "))";
+    }
+    return out;
+}
+
+}  // namespace
+
+Block& this_block() {
+    if (!current.running) current.running = new Block;  // lives as long as the thread; workers live as long as the process
+    return *current.running;
+}
+
+void suspend(const char* doing, Site at) {
+    Block& b = *current.running;
+    Fiber* self = current.fiber;
+    self->doing = doing;
+    self->at = at;
+    b.blocked = true;
+    Fiber* to = b.ready.pop();
+    if (!to) to = b.started < b.threads ? fresh(b.pool) : &b.scheduler;
+    switch_to(self, to);
+}
+
+void fail(Failure failure) {
+    Block& b = *current.running;
+    b.failed = true;
+    b.failure = std::move(failure);
+    switch_to(current.fiber, &b.scheduler);
+    __builtin_unreachable();
+}
+
+void trap(const char* what, Site at) { fail(failure_here(what, at)); }
+
+void sync_block(Site at) {
+    Block& b = *current.running;
+    Barrier& barrier = b.barriers[0];
+    if (!barrier.arrived) barrier.at = at;
+    else if (barrier.at.line() != at.line()) diverged(barrier, at);
+    if (barrier.arrived + 1 == b.alive) return open_barrier(b, barrier);
+    ++barrier.arrived;
+    barrier.waiting.push(current.fiber);
+    suspend("__syncthreads", at);
+}
+
+int sync_block_count(int predicate, Site at) {
+    Block& b = *current.running;
+    b.barriers[0].sum += predicate != 0;
+    sync_block(at);
+    return b.count;
+}
+
+namespace {
+
+bool complete(Block& b, unsigned id, unsigned threads, Site at) {
+    if (id >= 16) trap("named barrier: there are barriers 0 to 15", at);
+    if (threads % 32 || threads > b.threads) trap("named barrier: the number of threads must be a multiple of 32 within the block", at);
+    Barrier& barrier = b.barriers[id];
+    if (!barrier.arrived) barrier.expected = threads;
+    else if (barrier.expected != threads) trap("named barrier: threads came to it with different counts", at);
+    if (++barrier.arrived < threads) return false;
+    barrier.arrived = 0;
+    b.ready.append(barrier.waiting);
+    return true;
+}
+
+}  // namespace
+
+void sync_named(unsigned id, unsigned threads, Site at) {
+    Block& b = *current.running;
+    if (complete(b, id, threads, at)) return;
+    b.barriers[id].waiting.push(current.fiber);
+    suspend("a named barrier", at);
+}
+
+void arrive_named(unsigned id, unsigned threads, Site at) { complete(*current.running, id, threads, at); }
+
+void warp_collective(unsigned mask, const char* name, void* args, WarpWork run, Site at) {
+    Block& b = *current.running;
+    Fiber* self = current.fiber;
+    Warp& w = *self->warp;
+    const unsigned bit = 1u << self->lane;
+    if (!(mask & bit)) trap("warp collective: the calling lane is not in its mask", at);
+    mask &= w.full;  // a partial warp has no such lanes
+    Meeting* m = nullptr;
+    for (Meeting& x : w.meetings) {
+        if (x.arrived && x.mask == mask) {
+            m = &x;
+            break;
+        }
+        if (!x.arrived && !m) m = &x;
+    }
+    if (!m) trap("warp collective: more than four masks of one warp are under way", at);
+    if (!m->arrived) {
+        m->mask = mask;
+        m->name = name;
+        m->run = run;
+    } else if (m->name != name) {
+        trap((std::string("warp divergence: this lane came to ") + name + " while others of its mask wait in " + m->name).c_str(), at);
+    }
+    m->arrived |= bit;
+    m->fibers[self->lane] = self;
+    m->args[self->lane] = args;
+    if (m->arrived == (mask & w.alive)) return meet(b, *m, self);
+    suspend(name, at);
+}
+
+void warpgroup_collective(const char* name, void* args, GroupWork run, Site at) {
+    Block& b = *current.running;
+    Fiber* self = current.fiber;
+    const unsigned number = self->linear / 128;
+    Group& g = b.groups[number];
+    if (!g.arrived) {
+        g.name = name;
+        g.run = run;
+    } else if (g.name != name) {
+        trap((std::string("warpgroup divergence: this thread came to ") + name + " while others wait in " + g.name).c_str(), at);
+    }
+    g.args[self->linear % 128] = args;
+    if (++g.arrived < 128) {
+        g.waiting.push(self);
+        return suspend(name, at);
+    }
+    g.arrived = 0;
+    if (run) run(g.args, number);
+    b.ready.append(g.waiting);
+}
+
+void park(const void* address, Site at, const char* doing) {
+    current.running->parked.push_back({current.fiber, address});
+    suspend(doing, at);
+}
+
+void wake(const void* address) {
+    Block& b = *current.running;
+    size_t kept = 0;
+    for (const Parked& p : b.parked)
+        if (p.address == address) b.ready.push(p.fiber);
+        else b.parked[kept++] = p;
+    b.parked.resize(kept);
+}
+
+void Block::prepare(dim3 dim, Body kernel_body, void* kernel_arguments) {
+    threads = dim.x * dim.y * dim.z;
+    body = kernel_body;
+    arguments = kernel_arguments;
+    for (unsigned i = 0; i < threads; ++i) order[i] = {{i % dim.x, i / dim.x % dim.y, i / (dim.x * dim.y)}, i};
+    for (unsigned w = 0; w * 32 < threads; ++w) warps[w].full = threads - w * 32 >= 32 ? ~0u : (1u << (threads - w * 32)) - 1;
+}
+
+bool Block::run(unsigned linear) {
+    started = 0;
+    alive = threads;
+    blocked = failed = false;
+    ready = {};
+    parked.clear();
+    for (Barrier& b : barriers) b = {};
+    for (Group& g : groups) g.arrived = 0, g.waiting = {};
+    for (unsigned w = 0; w * 32 < threads; ++w) {
+        warps[w].alive = warps[w].full;
+        for (Meeting& m : warps[w].meetings) m.mask = m.arrived = 0;
+    }
+    if (settings.seed) std::shuffle(order, order + threads, std::minstd_rand(settings.seed * 7919 + linear));
+    reset_async();
+    Fiber* const outside = current.fiber;
+    while (alive && !failed) {
+        Fiber* f = ready.pop();
+        if (!f && started < threads) f = fresh(pool);
+        if (f) {
+            switch_to(&scheduler, f);
+            current.fiber = &scheduler;
+        } else if (!finish_async()) {
+            failed = true;
+            failure = {deadlock(*this), {}, 0, current.block, {}, false};
+        }
+    }
+    current.fiber = outside;
+    pool.used = 0;  // abandoned fibers are simply started anew
+    return !failed;
+}
+
+}  // namespace emu
