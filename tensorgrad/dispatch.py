@@ -83,6 +83,9 @@ def kernels_of(device: str) -> dict[str, dict[str, Kernel]]:
         for op in _ops.values():
             for kernel in op.python_kernels(device):
                 table.setdefault(op.name, {})[kernel.path] = kernel
+        lender = getattr(backends.load(device), "borrows", None)
+        for name, kernels in kernels_of(lender).items() if lender else ():
+            table[name] = {**kernels, **table.get(name, {})}
     return table
 
 
@@ -205,4 +208,5 @@ def list_kernels(op: str | None = None, device: str | None = None) -> list[Kerne
         for o in sorted(_ops.values(), key=lambda o: o.name) if op in (None, o.name, o.group)
         for d in _present() if device in (None, d)
         for k in ordered(o, d)
+        if k.device == d  # a borrowed kernel is listed once
     ]

@@ -103,12 +103,15 @@ PyObject* kernel_call(PyObject* self, PyObject* const* args, size_t flags, PyObj
                 throw std::invalid_argument("argument " + std::to_string(i) + " is read-only but would be written");
         if (largest >= RELEASE_GIL_FROM) {
             py::gil_scoped_release release;
-            k.call(values);
+            tg::invoke(k, values);
         } else {
-            k.call(values);
+            tg::invoke(k, values);
         }
     } catch (py::error_already_set& e) {
         e.restore();
+        return nullptr;
+    } catch (const std::runtime_error& e) {  // the launch or the kernel failed
+        PyErr_Format(PyExc_RuntimeError, "%s (%s): %s", k.op, k.path, e.what());
         return nullptr;
     } catch (const std::exception& e) {
         PyErr_Format(PyExc_ValueError, "%s (%s): %s", k.op, k.path, e.what());
@@ -145,6 +148,10 @@ py::object make_kernel(const tg::Kernel& k) {
 
 }  // namespace
 
+#ifdef TG_EXTRAS
+void TG_EXTRAS(py::module_& m);  // what a family adds to its module
+#endif
+
 PYBIND11_MODULE(TG_MODULE, m) {
     m.doc() = "Compiled kernels of tensorgrad";
     make_kernel_type();
@@ -158,4 +165,7 @@ PYBIND11_MODULE(TG_MODULE, m) {
     }, "(op, path, dtypes, source, positions written, callable) of every kernel");
     m.def("set_num_threads", [](int n) { omp_set_num_threads(n); });
     m.def("get_num_threads", [] { return omp_get_max_threads(); });
+#ifdef TG_EXTRAS
+    TG_EXTRAS(m);
+#endif
 }

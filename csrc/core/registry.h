@@ -33,6 +33,9 @@ inline std::vector<Kernel>& registry() {
     return kernels;
 }
 
+// How a kernel is called. The emulator puts its own way here, with the arrays between guard pages.
+inline void (*invoke)(const Kernel&, Value*) = [](const Kernel& kernel, Value* values) { kernel.call(values); };
+
 template <class P> P& as_parameter(Value& v, int index) {
     using T = std::remove_const_t<P>;
     auto wrong = [&](const char* what) {

@@ -1,0 +1,97 @@
+"""The device `emu`: the CUDA kernels of `csrc/cuda`, run on the processor by the emulator. NumPy storage.
+
+An operation that has no CUDA kernel runs with its `cpu` kernel, which works on the same memory: `tg.kernels.list(device="emu")`
+shows which have one, `tg.kernels.use(op, "cuda")` insists on it. New memory is filled with NaN, so that a kernel that leaves part
+of its output unwritten shows. `configure` sets the order in which threads start and when asynchronous work happens.
+"""
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import cpu
+
+families = ("cuda", "cpu")
+borrows = "cpu"
+
+
+class _Poisoning:
+    """NumPy, with `empty` arrays that hold NaN (or the largest value of an unsigned integer, -1 of a signed one)."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+    @staticmethod
+    def empty(shape: Any, dtype: Any = np.float64, **kwargs: Any) -> np.ndarray:
+        array = np.empty(shape, dtype, **kwargs)
+        if array.dtype != np.bool_:
+            array.reshape(-1).view(np.uint8).fill(0xFF)
+        return array
+
+    @classmethod
+    def empty_like(cls, a: Any, dtype: Any = None) -> np.ndarray:
+        return cls.empty(a.shape, dtype or a.dtype)
+
+
+xp: Any = _Poisoning()
+
+
+def _load_extension() -> ModuleType:
+    for isa in ("avx2", "plain"):
+        if cpu.NEEDS[isa] <= cpu.cpu_flags():
+            with contextlib.suppress(ModuleNotFoundError):
+                return importlib.import_module(f"tensorgrad._emu_{isa}")
+    raise ImportError("the device emu needs tensorgrad's emulator, which is built on Linux with GCC for x86-64 and aarch64; "
+                      "it is not in this installation")
+
+
+ext = _load_extension()
+
+
+def configure(seed: int | None = None, eager: bool | None = None, threads: int | None = None) -> None:
+    """How kernels run from here on; None leaves a setting as it is.
+
+    `seed`: 0 starts the threads of a block in ascending order, any other number shuffles them. `eager`: asynchronous copies and
+    products happen at once instead of at the last moment the hardware may take. `threads`: processor threads for the blocks of a
+    launch, 0 for one per core.
+    """
+    old = ext.settings()
+    ext.configure(*(o if n is None else n for o, n in zip(old, (seed, eager, threads), strict=True)))
+
+
+def check(index: int | None) -> None:
+    """Refuse any index but none: there is one emulator."""
+    if index not in (None, 0):
+        raise ValueError(f"device: there is one emu; 'emu:{index}' does not exist")
+
+
+def asarray(array: np.ndarray) -> np.ndarray:
+    """Storage for a NumPy array: the array itself."""
+    return array
+
+
+def to_numpy(array: np.ndarray) -> np.ndarray:
+    """The NumPy array behind a storage: the array itself."""
+    return array
+
+
+def load_kernels() -> Iterator[tuple[str, str, str, str, object]]:
+    """(op, rung, dtypes, source, writes, callable) of every CUDA kernel compiled for the emulator."""
+    yield from ext.kernels()
+
+
+def synchronize() -> None:
+    """Nothing to wait for: launches return when done."""
+
+
+def describe() -> list[tuple[str, str]]:
+    """Rows for `tensorgrad doctor`."""
+    seed, eager, threads = ext.settings()
+    return [("emulator", f"CUDA kernels on the processor (extension {ext.__name__.rpartition('.')[2]})"),
+            ("thread order", f"shuffled by seed {seed}" if seed else "ascending"),
+            ("asynchronous work", "eager" if eager else "as late as is legal"), ("threads", str(threads or "one per core"))]
