@@ -18,6 +18,12 @@ template <class T> struct Matrix {
     int64_t batch[MAX_BATCH_DIMS];  // strides of the batch dimensions, 0 where it is broadcast
 
     __device__ T& operator()(int64_t row, int64_t column) const { return data[row * down + column * right]; }
+    __host__ __device__ Matrix transposed() const {
+        Matrix m = *this;
+        m.down = right;
+        m.right = down;
+        return m;
+    }
 };
 
 template <class T> struct Problem {
@@ -44,7 +50,7 @@ template <class T> struct Problem {
 };
 
 inline int dimension(int64_t n) {
-    if (n > 0x7fffffff) throw std::invalid_argument("a dimension of " + std::to_string(n) + " is beyond 2^31 - 1");
+    if (n > 1 << 30) throw std::invalid_argument("a dimension of " + std::to_string(n) + " is beyond 2^30");
     return int(n);
 }
 
@@ -95,6 +101,20 @@ template <class... T, class F> void by_dtype(Array& out, const Array& a, const A
         throw std::invalid_argument("the kernel does not compute this dtype");
 }
 
-constexpr int ceil_div(int a, int b) { return a / b + (a % b != 0); }
+__host__ __device__ constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+// Tiles of C are numbered along its rows; a block's number is its tile. Only grid.x is large enough for every shape.
+struct Tile {
+    int row, column;  // of the tile's first element
+};
+template <int ROWS, int COLUMNS, class T> dim3 grid_of_tiles(const Problem<T>& p) {
+    const int64_t tiles = int64_t(ceil_div(p.M, ROWS)) * ceil_div(p.N, COLUMNS);
+    if (tiles > 0x7fffffff) throw std::invalid_argument("the result has more tiles than a grid has blocks");
+    return dim3(unsigned(tiles), 1, unsigned(p.batches));
+}
+template <int ROWS, int COLUMNS, class T> __device__ Tile tile_of_block(const Problem<T>& p) {
+    const int across = ceil_div(p.N, COLUMNS);
+    return {int(blockIdx.x) / across * ROWS, int(blockIdx.x) % across * COLUMNS};
+}
 
 }  // namespace tg::matmul

@@ -1,7 +1,7 @@
 // The idea: one thread per element of C walks along a row of A and a column of B.
 // Before it: nothing; this is the definition, and the rung the others are measured against.
-// Ownership: thread (x, y) of block (x, y) owns C[16 block.x + x][16 block.y + y]: neighbours in a warp sit in one column of C.
-// Bottleneck: memory transactions. The 32 lanes of a warp read rows of A far apart, a sector each, for 4 useful bytes.
+// Ownership: thread (x, y) owns element (x, y) of its block's 16 x 16 tile: the lanes of a warp go down a column of C.
+// Bottleneck: memory transactions. Each lane reads another row of A, a sector of 32 bytes for 4 useful ones.
 // Measure: tensorgrad lab matmul --kernel cuda/v00_naive --shape 512x512,512x512
 #include "problem.h"
 
@@ -9,8 +9,9 @@ namespace tg::matmul {
 
 template <class T> __global__ void matmul_naive(const __grid_constant__ Problem<T> problem) {
     const Problem<T> p = problem.of_batch(blockIdx.z);
-    const int row = blockIdx.x * blockDim.x + threadIdx.x;
-    const int column = blockIdx.y * blockDim.y + threadIdx.y;
+    const Tile tile = tile_of_block<16, 16>(p);
+    const int row = tile.row + threadIdx.x;
+    const int column = tile.column + threadIdx.y;
     if (row >= p.M || column >= p.N) return;
     T sum = 0;
     for (int k = 0; k < p.K; ++k) sum += p.A(row, k) * p.B(k, column);
@@ -19,8 +20,7 @@ template <class T> __global__ void matmul_naive(const __grid_constant__ Problem<
 
 void naive(Array& out, const Array& a, const Array& b) {
     by_dtype<float, double>(out, a, b, []<class T>(const Problem<T>& p) {
-        const dim3 grid(ceil_div(p.M, 16), ceil_div(p.N, 16), p.batches);
-        launch(matmul_naive<T>, grid, dim3(16, 16), 0, current_stream, p);
+        launch(matmul_naive<T>, grid_of_tiles<16, 16>(p), dim3(16, 16), 0, current_stream, p);
     });
 }
 

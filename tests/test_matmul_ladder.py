@@ -1,0 +1,101 @@
+"""Every rung of the matmul ladder, on the emulator: ragged shapes, layouts and batches against float64.
+
+Inputs end at pages nobody may touch, outputs start as NaN, thread order is shuffled by three seeds, and asynchronous work is done
+both at once and as late as is legal.
+"""
+from __future__ import annotations
+
+import zlib
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+from tensorgrad import dispatch
+
+emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
+KERNELS = {path: k for path, k in dispatch.kernels_of("emu")["matmul"].items() if k.family == "cuda"}
+RUNGS = [(path, name) for path, k in sorted(KERNELS.items()) for name in sorted(k.dtypes)]
+NUMPY = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+TOLERANCE = {"float32": 1e-6, "float64": 1e-14, "float16": 1e-3, "bfloat16": 8e-3}  # one rounding of the result, and the sum's
+
+SHAPES = [(1, 1, 1), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 129, 7), (129, 1, 3), (16, 16, 16), (33, 65, 17), (64, 128, 64), (130, 127, 35),
+          (5, 9, 300)]  # (M, N, K)
+LAYOUTS = ("NN", "NT", "TN", "TT", "gaps")
+
+
+@pytest.fixture(params=[(0, False), (1, True), (2, False), (3, True)], ids=lambda p: f"seed{p[0]}-{'eager' if p[1] else 'lazy'}")
+def order(request):
+    emu.configure(seed=request.param[0], eager=request.param[1])
+    yield request.param
+    emu.configure(seed=0, eager=False)
+
+
+def operand(rng, shape, dtype, layout):
+    """A random matrix (or batch) in a dtype and memory layout: N as it is, T column by column, with gaps between elements."""
+    a = rng.standard_normal(shape).astype(dtype)
+    if layout == "T":
+        return np.ascontiguousarray(a.swapaxes(-1, -2)).swapaxes(-1, -2)
+    if layout == "gaps":
+        wide = np.full((*shape[:-1], 3 * shape[-1]), np.nan, dtype)
+        wide[..., ::3] = a
+        return wide[..., ::3]
+    return a
+
+
+def check(path, name, a, b):
+    out = emu.xp.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]), NUMPY[name])
+    KERNELS[path].call(out, a, b)
+    want = np.matmul(a.astype(np.float64), b.astype(np.float64))
+    error = np.linalg.norm(out.astype(np.float64) - want) / (np.linalg.norm(want) or 1)
+    assert error <= TOLERANCE[name], f"relative error {error:.3g}"
+
+
+@pytest.mark.parametrize(("path", "name"), RUNGS)
+def test_shapes_and_layouts(path, name, order):
+    rng = np.random.default_rng(zlib.crc32(f"{path} {name}".encode()) + order[0])
+    for i, (m, n, k) in enumerate(SHAPES):
+        layout = LAYOUTS[(i + order[0]) % len(LAYOUTS)]
+        left, right = (layout, layout) if layout == "gaps" else layout
+        check(path, name, operand(rng, (m, k), NUMPY[name], left), operand(rng, (k, n), NUMPY[name], right))
+
+
+@pytest.mark.parametrize(("path", "name"), RUNGS)
+def test_fuzz(path, name):
+    rng = np.random.default_rng(zlib.crc32(f"fuzz {path} {name}".encode()))
+    for _ in range(8):
+        m, n, k = rng.integers(1, 150, 3)
+        left, right = rng.choice(["N", "T"], 2)
+        a, b = operand(rng, (m, k + 8), NUMPY[name], left), operand(rng, (k, n + 8), NUMPY[name], right)
+        i, j = rng.integers(0, 9, 2)  # a piece of a larger matrix: its rows start anywhere
+        check(path, name, a[:, i:i + k], b[:, j:j + n])
+
+
+@pytest.mark.parametrize(("path", "name"), RUNGS)
+def test_batches(path, name):
+    rng = np.random.default_rng(1)
+    for left, right in (((3,), (3,)), ((2, 1), (3,)), ((1,), (4,)), ((), (2,)), ((0,), (1,)), ((2, 3, 1, 2), (3, 2, 1))):
+        a, b = operand(rng, (*left, 9, 20), NUMPY[name], "N"), operand(rng, (*right, 20, 11), NUMPY[name], "T")
+        check(path, name, a, b)
+
+
+@pytest.mark.parametrize(("path", "name"), RUNGS)
+def test_nan_and_infinity_stay_in_their_rows(path, name):
+    a, b = np.ones((40, 24), NUMPY[name]), np.ones((24, 40), NUMPY[name])
+    a[3, 5], a[7, 2] = np.nan, np.inf
+    out = emu.xp.empty((40, 40), NUMPY[name])
+    KERNELS[path].call(out, a, b)
+    out = out.astype(np.float64)
+    assert np.isnan(out[3]).all()
+    assert np.isposinf(out[7]).all()
+    assert (np.delete(out, [3, 7], 0) == 24).all()
+
+
+def test_what_cannot_be_computed_is_refused_before_the_launch():
+    deep = np.ones((1, 1, 1, 1, 1, 2, 2), np.float32)
+    with pytest.raises(ValueError, match="5 batch dimensions are more than 4"):
+        KERNELS["cuda/v00_naive"].call(np.empty_like(deep), deep, deep)
+    x = tg.ones(2, 2, dtype=tg.int64, device="emu")
+    with tg.kernels.use("matmul", "cuda/v00_naive"), pytest.raises(NotImplementedError, match="does not compute int64"):
+        tg.matmul(x, x)
