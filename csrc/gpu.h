@@ -4,6 +4,7 @@
 //   launch(kernel, grid, block, shared, stream, args...)   in place of <<<>>>; throws what the launch was refused for
 //   DYNAMIC_SHARED(type, name)                             the launch's dynamic shared memory, aligned to 1024 bytes
 //   current_stream                                         the stream kernels are launched on, set by Python
+// The wrappers in csrc/device take AT_CALLER as their last parameter: nothing for CUDA, for the emulator the line that called.
 #pragma once
 
 #ifdef __CUDACC__
@@ -39,8 +40,13 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, cudaStre
 #define DYNAMIC_SHARED(type, name)                                     \
     extern __shared__ __align__(1024) unsigned char dynamic_shared_[]; \
     type* name = reinterpret_cast<type*>(dynamic_shared_)
+#define AT_CALLER
+#define AT_CALLER_ONLY
 
 #else
 #define TG_EMULATED 1
 #include "emulator/cuda.h"
+#include "emulator/instructions.h"
+#define AT_CALLER , EMU_HERE
+#define AT_CALLER_ONLY EMU_HERE
 #endif

@@ -107,11 +107,21 @@ Block& this_block();                      // of this operating-system thread
 void suspend(const char* doing, Site at);
 
 // ---- asynchronous work (async.cpp)
+struct Copy {  // a cp.async on its way
+    void* to;
+    const void* from;
+    unsigned bytes, filled;  // of 4, 8 or 16; the rest becomes zero
+};
+struct CopyQueue {  // of a thread
+    std::vector<Copy> copies;
+    std::vector<size_t> groups;  // where each committed group ends
+};
 void reset_async();   // at the start of a block
 bool finish_async();  // nothing else can run: do the work that is still pending. False: there was none
 
 // ---- shared memory (shared.cpp)
 void poison_shared(const void* kernel, size_t dynamic_bytes);
+bool is_shared(const void* p);
 void learn_shared(const void* kernel);  // after a block: which static arrays the kernel touches
 
 // ---- faults (faults.cpp)

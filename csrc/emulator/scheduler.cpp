@@ -159,6 +159,7 @@ void worker() {
         self->linear = s.linear;
         self->lane = s.linear % 32;
         self->warp = &b.warps[s.linear / 32];
+        if (self->copies) self->copies->copies.clear(), self->copies->groups.clear();
         b.body(b.arguments);
         finish_thread(b, self);
     }

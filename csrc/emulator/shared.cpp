@@ -39,6 +39,7 @@ struct Window {
     char* tls = own_tls();
     char* low = nullptr;   // of the dynamic window
     char* base = nullptr;  // of this launch's dynamic memory
+    char *first = nullptr, *last = nullptr;  // around the static arrays
     std::unordered_map<const void*, std::vector<const Symbol*>> touched;  // static arrays of a kernel, as far as seen
 
     Window() {
@@ -46,7 +47,11 @@ struct Window {
         if (memory == MAP_FAILED) throw std::bad_alloc();
         low = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(memory) + 4096 + 1023) / 1024 * 1024);
         mprotect(low, WINDOW, PROT_READ | PROT_WRITE);
-        for (const Symbol& s : shared_arrays()) std::memset(tls + s.address, POISON, s.size);
+        for (const Symbol& s : shared_arrays()) {
+            std::memset(tls + s.address, POISON, s.size);
+            if (!first || tls + s.address < first) first = tls + s.address;
+            last = std::max(last, tls + s.address + s.size);
+        }
     }
 };
 
@@ -76,6 +81,12 @@ void learn_shared(const void* kernel) {
     auto& known = w.touched[kernel];
     for (const Symbol& s : shared_arrays())
         if (!clean(w.tls + s.address, s.size) && std::find(known.begin(), known.end(), &s) == known.end()) known.push_back(&s);
+}
+
+bool is_shared(const void* p) {
+    Window& w = window();
+    const auto* c = static_cast<const char*>(p);
+    return (c >= w.low && c < w.low + WINDOW) || (c >= w.first && c < w.last);
 }
 
 void* dynamic_shared() { return window().base; }

@@ -1,0 +1,118 @@
+// The idea: the tensor cores multiply 16 x 8 x 16 pieces; cp.async keeps three steps of tiles in flight without using registers.
+// Before it (v07): one multiply-add an instruction and lane; now 64, from 16-bit operands into fp32 sums.
+// Ownership: warp w of 8 owns rows 64 (w / 4), columns 32 (w % 4) of the block's 128 x 128 tile, as 4 x 4 pieces of 16 x 8.
+// Bottleneck: shared memory, which every warp reads its operands from; Hopper's wgmma reads it in place.
+// Measure: tensorgrad lab matmul --kernel cuda/v08_tensor_core --dtype bfloat16 --shape 512x512,512x512
+#include "../../device/mma.cuh"
+#include "tensor_tile.h"
+
+namespace tg::matmul {
+
+namespace {
+
+constexpr int BM = 128, BN = 128, THREADS = 256, STAGES = 3;
+template <class T> constexpr int BK = 64 / sizeof(T);       // 64 bytes of k a step
+template <class T> constexpr int MMA_K = 32 / sizeof(T);    // of one instruction
+template <class T> using TileA = TensorTile<T, BM, BK<T>, THREADS>;
+template <class T> using TileB = TensorTile<T, BN, BK<T>, THREADS>;
+template <class T> constexpr size_t SHARED = STAGES * (TileA<T>::SIZE + TileB<T>::SIZE) * sizeof(T);
+
+__device__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], __nv_bfloat16) {
+    device::mma_m16n8k16_bf16(d, a, b);
+}
+__device__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], __half) {
+    device::mma_m16n8k16_fp16(d, a, b);
+}
+__device__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], float) {
+    device::mma_m16n8k8_tf32(d, a, b);
+}
+
+template <class T> __device__ void round_operand(unsigned (&r)[4]) {  // fp32 comes as it is; 16-bit types are exact
+    if constexpr (sizeof(T) == 4)
+        for (unsigned& u : r) u = device::to_tf32(u);
+}
+
+}  // namespace
+
+template <class T>
+__global__ void __launch_bounds__(THREADS)
+    matmul_tensor_core(const __grid_constant__ Problem<T> problem, Chunks a_way, Chunks b_way) {
+    DYNAMIC_SHARED(T, shared);
+    T* const As = shared;
+    T* const Bs = shared + STAGES * TileA<T>::SIZE;
+    const Problem<T> p = problem.of_batch(blockIdx.z);
+    const Matrix<const T> bt = p.B.transposed();
+    const Tile tile = tile_of_block<BM, BN>(p);
+    const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
+    const int row = warp / 4 * 64, column = warp % 4 * 32;
+    const int steps = ceil_div(p.K, BK<T>);
+
+    const auto load = [&](int step) {  // one group a step, an empty one past the end
+        if (step < steps) {
+            TileA<T>::load(As + step % STAGES * TileA<T>::SIZE, p.A, a_way, tile.row, step * BK<T>, p.M, p.K, thread);
+            TileB<T>::load(Bs + step % STAGES * TileB<T>::SIZE, bt, b_way, tile.column, step * BK<T>, p.N, p.K, thread);
+        }
+        device::cp_async_commit();
+    };
+
+    float sum[4][4][4] = {};
+    for (int s = 0; s < STAGES - 1; ++s) load(s);
+    for (int step = 0; step < steps; ++step) {
+        device::cp_async_wait<STAGES - 2>();
+        __syncthreads();  // everybody's copies of this step are there, and nobody reads the buffer that is filled next
+        load(step + STAGES - 1);
+        const T* A = As + step % STAGES * TileA<T>::SIZE;
+        const T* B = Bs + step % STAGES * TileB<T>::SIZE;
+#pragma unroll
+        for (int k = 0; k < BK<T>; k += MMA_K<T>) {
+            unsigned a[4][4], b[2][4];
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                TileA<T>::template fragment<true>(a[i], A, a_way, row + i * 16, k, lane);
+                round_operand<T>(a[i]);
+            }
+#pragma unroll
+            for (int j = 0; j < 2; ++j) {
+                TileB<T>::template fragment<false>(b[j], B, b_way, column + j * 16, k, lane);
+                round_operand<T>(b[j]);
+            }
+#pragma unroll
+            for (int i = 0; i < 4; ++i)
+#pragma unroll
+                for (int j = 0; j < 4; ++j) {
+                    const unsigned half[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
+                    multiply_add(sum[i][j], a[i], half, T());
+                }
+        }
+    }
+
+    // Lane 4 g + t holds two neighbours in each of the rows g and g + 8 of every piece.
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                const int r = tile.row + row + i * 16 + lane / 4 + e / 2 * 8;
+                const int c = tile.column + column + j * 8 + lane % 4 * 2 + e % 2;
+                if (r < p.M && c < p.N) p.C(r, c) = T(sum[i][j][e]);
+            }
+}
+
+template <class T> void run(const Problem<T>& p) {
+    const Chunks a_way = chunks_of(p.A), b_way = chunks_of(p.B.transposed());
+    launch(matmul_tensor_core<T>, grid_of_tiles<BM, BN>(p), THREADS, SHARED<T>, current_stream, p, a_way, b_way);
+}
+
+void tensor_core(Array& out, const Array& a, const Array& b) {
+    by_dtype<__nv_bfloat16, __half>(out, a, b, []<class T>(const Problem<T>& p) { run(p); });
+}
+
+void tensor_core_tf32(Array& out, const Array& a, const Array& b) {
+    for_batches<float>(out, a, b, [](const Problem<float>& p) { run(p); });
+}
+
+TG_KERNEL(matmul, "cuda/v08_tensor_core", "bfloat16 float16", tensor_core)
+TG_KERNEL(matmul, "cuda/v08_tensor_core_tf32", "float32", tensor_core_tf32)
+
+}  // namespace tg::matmul
