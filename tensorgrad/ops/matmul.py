@@ -23,7 +23,8 @@ class Matmul(Op):
 
     name = "matmul"
     operators = ("__matmul__", "__rmatmul__")
-    defaults = ("cpu/packed", "cpu/openblas", "cpu/numpy")
+    defaults = ("cpu/packed", "cpu/openblas", "cpu/numpy",
+                "cuda/v08_tensor_core", "cuda/v07_double_buffered", "cuda/v02_shared")  # tf32 only where it is asked for
 
     def forward(self, ctx: Node, input: Tensor, other: Tensor) -> Tensor:
         x, y = input.array, other.array
