@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 
 #include "block.h"
 
@@ -247,7 +248,14 @@ std::string source_line(uintptr_t pc) {
     const auto& lines = module().lines;
     auto after = std::upper_bound(lines.begin(), lines.end(), pc - module().base, [](uintptr_t a, const Line& l) { return a < l.address; });
     if (after == lines.begin() || (--after)->end || after->file.empty()) return "";
-    return after->file + ":" + std::to_string(after->line);
+    auto row = after;  // of an inline function of the emulator the user wants the line that called it: the nearest before
+    while (row->file.find("emulator/types.h") != row->file.npos || row->file.find("emulator/cuda.h") != row->file.npos) {
+        if (row == lines.begin() || (--row)->end) {
+            row = after;
+            break;
+        }
+    }
+    return std::filesystem::path(row->file).lexically_normal().string() + ":" + std::to_string(row->line);
 }
 
 }  // namespace emu

@@ -1,0 +1,209 @@
+"""The emulator itself: every primitive against its definition, every failure with the place it names.
+
+The kernels are in tests/emulator; they are compiled here, against the emulator's sources.
+"""
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLAGS = ["-std=c++20", "-O1", "-g1", "-gdwarf-5", "-fPIC", "-fno-extern-tls-init", "-fstack-clash-protection", "-Wno-unknown-pragmas",
+         f"-ffile-prefix-map={ROOT}/=", "-x", "c++"]
+NAN = np.float32(np.nan)
+
+pytestmark = pytest.mark.skipif(platform.system() != "Linux" or not shutil.which("g++"), reason="needs Linux and g++")
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    """The emulator and the test kernels as a shared library."""
+    out = tmp_path_factory.mktemp("emulator")
+    sources = [*ROOT.glob("csrc/emulator/*.cpp"), *ROOT.glob("tests/emulator/*.cu")]
+    compiler = ["ccache", "g++"] if shutil.which("ccache") else ["g++"]
+
+    def compile_one(source):
+        target = out / f"{source.stem}_{source.suffix[1:]}.o"
+        subprocess.run([*compiler, *FLAGS, "-c", str(source), "-o", str(target)], check=True, capture_output=True, text=True)
+        return str(target)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compile_one, sources))
+    subprocess.run(["g++", "-shared", *objects, "-o", str(out / "tests.so"), "-pthread"], check=True)
+    lib = ctypes.CDLL(str(out / "tests.so"))
+    lib.run.restype = ctypes.c_char_p
+    return lib
+
+
+@pytest.fixture(params=[0, 1, 12345], ids=lambda s: f"seed{s}")
+def run(library, request):
+    """Runs a case: (the array it leaves, the message of its error)."""
+    library.configure(request.param, False, 0)
+
+    def run_case(name, data=None, n=256):
+        data = np.full(n, NAN) if data is None else np.ascontiguousarray(data, np.float32)
+        message = library.run(name.encode(), data.ctypes.data_as(ctypes.c_void_p), data.size).decode()
+        return data, message
+
+    yield run_case
+    library.configure(0, False, 0)
+
+
+def good(run, *args, **kwargs):
+    data, message = run(*args, **kwargs)
+    assert message == ""
+    return data
+
+
+# ---------------------------------------------------------------- primitives
+
+
+@pytest.mark.parametrize(("case", "width", "threads"), [("shuffles_32", 32, 64), ("shuffles_8", 8, 64), ("shuffles_partial", 32, 40)])
+def test_shuffles(run, case, width, threads):
+    got = good(run, case).reshape(4, 64)[:, :threads]
+    t = np.arange(threads)
+    first = t // width * width
+    last = first + width - 1
+    want = np.stack([first + 3, np.where(t - 2 < first, t, t - 2), np.where(t + 2 > last, t, t + 2), np.where(t ^ 5 > last, t, t ^ 5)])
+    want = np.where(want >= threads, np.nan, want.astype(np.float32))  # lanes that are not there
+    np.testing.assert_array_equal(got, want)
+
+
+def test_halves_of_a_warp_meet_on_their_own(run):
+    got = good(run, "halves")[:64].reshape(2, 32)
+    for warp, row in enumerate(got):
+        assert (row[:16] == 32 * warp * 16 + 120).all()
+        np.testing.assert_array_equal(row[16:], 32 * warp + np.append(np.arange(17, 32), 31))
+
+
+def test_votes(run):
+    got = good(run, "votes")[:192].reshape(3, 2, 32)
+    np.testing.assert_array_equal(got[:, :, 0], [[11, 11], [0, 1], [1, 0]])
+    assert (got == got[:, :, :1]).all()
+
+
+def test_barrier_reductions(run):
+    got = good(run, "counts")[:192].reshape(3, 64)
+    assert (got == [[13], [1], [0]]).all()
+
+
+def test_atomics_over_blocks(run):
+    n = 50 * 96
+    np.testing.assert_array_equal(good(run, "atomics")[:7], [n, n * (n - 1) // 2, n - 1, 1 - n, 1, 7, n / 2])
+
+
+def test_returned_threads_are_not_waited_for(run):
+    got = good(run, "early_return")
+    assert (got[:40] == 40).all()
+    assert np.isnan(got[40:]).all()
+
+
+def test_blocks_shared_memory_and_vectors(run):
+    x = np.arange(256 * 40, dtype=np.float32)
+    want = x.reshape(40, 64, 4)[:, ::-1].copy()
+    want[..., 0] += x.size
+    np.testing.assert_array_equal(good(run, "reverse", x).reshape(want.shape), want)
+
+
+def test_every_thread_of_every_block_runs_once(run):
+    got = good(run, "indices", np.zeros(360))
+    np.testing.assert_array_equal(got.reshape(12, 30), 1000 * np.arange(12)[:, None] + np.arange(30))
+
+
+def test_seeds_shuffle_the_order(library):
+    orders = set()
+    for seed in (0, 1, 2):
+        library.configure(seed, False, 0)
+        data = np.full(64, NAN)
+        assert library.run(b"start_order", data.ctypes.data_as(ctypes.c_void_p), 64) == b""
+        assert sorted(data) == list(range(64))
+        orders.add(tuple(data))
+    library.configure(0, False, 0)
+    assert len(orders) == 3
+    assert tuple(range(64)) in orders
+
+
+def test_sixteen_bit_floats_round_as_numpy_does(run):
+    rng = np.random.default_rng(0)
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # some of them are signalling NaN
+        x = np.concatenate([halves, np.nextafter(halves, np.inf, dtype=np.float32), rng.standard_normal(5000).astype(np.float32),
+                            np.float32([65519.9, 65520, 1e38, -1e-42, 3e38])])
+    got = good(run, "rounding", np.concatenate([x, x, x])).reshape(3, -1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.testing.assert_array_equal(got[1], x.astype(np.float16).astype(np.float32))
+    np.testing.assert_array_equal(got[2], x.astype(ml_dtypes.bfloat16).astype(np.float32))
+
+
+# ---------------------------------------------------------------- failures
+
+
+def line_of(name):
+    for path in ROOT.glob("tests/emulator/*.cu"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if line.rstrip().endswith(f"// -> {name}"):
+                return f"tests/emulator/{path.name}:{number}"
+    raise LookupError(name)
+
+
+@pytest.mark.parametrize(("case", "message"), [
+    ("deadlock", r"kernel deadlock_kernel: deadlock: of 64 running threads .*wait in __syncthreads at LINE .*block \(0, 0, 0\)"),
+    ("divergence", r"kernel diverging_kernel: barrier divergence.*tests/emulator/failures.cu:\d+"),
+    ("warp_divergence", r"warp divergence: this lane came to .* while others of its mask wait in"),
+    ("outside_mask", r"the calling lane is not in its mask \(LINE, block \(0, 0, 0\), thread \((1[6-9]|2\d|3[01]), 0, 0\)\)"),
+    ("past_end", r"kernel past_end_kernel: out-of-bounds write 0 bytes past the end of the array "
+                 r"\(LINE, block \(4, 0, 0\), thread \(0, 0, 0\)\)"),
+    ("before_start", r"kernel before_start_kernel: out-of-bounds read \d+ bytes before the start of the array \(LINE, "),
+    ("null_pointer", r"kernel null_kernel: out-of-bounds write at address 0x\w+ \(LINE, "),
+    ("misaligned", r"kernel misaligned_kernel: misaligned vector access.*\(LINE, "),
+    ("stack_overflow", r"kernel stack_kernel: stack overflow: .*64 KiB \(tests/emulator/failures.cu:\d+, block"),
+    ("division", r"kernel division_kernel: integer division by zero \(LINE, "),
+    ("no_blocks", r"kernel plain_kernel: launch refused: a grid of \(1, 0, 1\) blocks has no block"),
+    ("no_threads", r"launch refused: a block of \(0, 1, 1\) threads has no thread"),
+    ("many_threads", r"launch refused: a block of \(32, 33, 1\) = 1056 threads is beyond 1024"),
+    ("deep_block", r"launch refused: a block of \(1, 1, 65\)"),
+    ("wide_grid", r"launch refused: a grid of \(1, 65536, 1\) blocks is beyond"),
+    ("much_shared", r"launch refused: 232449 bytes of dynamic shared memory are beyond 232448"),
+    ("past_dynamic", r"kernel past_dynamic_kernel: out-of-bounds write at address 0x\w+ \(LINE, "),
+    ("unaligned_ldmatrix", r"ldmatrix: a row's address must be a multiple of 16 bytes \(LINE, "),
+    ("global_ldmatrix", r"ldmatrix: a row's address is not in shared memory \(LINE, "),
+    ("copy_past_end", r"kernel copy_past_end_kernel: out-of-bounds read \d+ bytes past the end of the array \(LINE, block \(0, 0, 0\), "
+                      r"thread \((1[6-9]|2\d|3[01]), 0, 0\)\)"),
+])
+def test_failures_name_kernel_line_block_and_thread(run, case, message):
+    _, got = run(case)
+    assert re.search(message.replace("LINE", re.escape(line_of(case))) if "LINE" in message else message, got), got
+    np.testing.assert_array_equal(good(run, "good")[:64], np.arange(64))  # the process goes on
+
+
+def test_unwritten_shared_memory_is_nan(run):
+    for case in ("unwritten", "unwritten_dynamic") * 2:
+        got = good(run, case)
+        assert (got[:32] == 1).all()
+        assert np.isnan(got[32:64]).all()
+
+
+def test_a_weak_wait_shows_when_copies_are_late(library, run):
+    assert np.isnan(good(run, "weak_wait", np.ones(256))[:32]).all()
+    library.configure(0, True, 0)
+    assert (good(run, "weak_wait", np.ones(256))[:32] == 2).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_failure_in_one_of_many_blocks_on_many_threads(library, threads):
+    library.configure(0, False, threads)
+    data = np.zeros(64 * 4096, np.float32)
+    for _ in range(3):
+        message = library.run(b"past_end", data.ctypes.data_as(ctypes.c_void_p), 100).decode()
+        assert "block (1, 0, 0), thread (36, 0, 0)" in message
+    library.configure(0, False, 0)
