@@ -9,6 +9,7 @@
 
 #ifdef __CUDACC__
 
+#include <cuda.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
@@ -42,6 +43,9 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, cudaStre
     type* name = reinterpret_cast<type*>(dynamic_shared_)
 #define AT_CALLER
 #define AT_CALLER_ONLY
+#if defined(__CUDA_ARCH__) && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define TG_NO_HOPPER 1  // this pass compiles for a chip without wgmma
+#endif
 
 #else
 #define TG_EMULATED 1

@@ -142,7 +142,7 @@ def test_sixteen_bit_floats_round_as_numpy_does(run):
     got = good(run, "rounding", np.concatenate([x, x, x])).reshape(3, -1)
     with np.errstate(over="ignore", invalid="ignore"):
         np.testing.assert_array_equal(got[1], x.astype(np.float16).astype(np.float32))
-    np.testing.assert_array_equal(got[2], x.astype(ml_dtypes.bfloat16).astype(np.float32))
+        np.testing.assert_array_equal(got[2], x.astype(ml_dtypes.bfloat16).astype(np.float32))
 
 
 # ---------------------------------------------------------------- failures
@@ -165,7 +165,7 @@ def line_of(name):
                  r"\(LINE, block \(4, 0, 0\), thread \(0, 0, 0\)\)"),
     ("before_start", r"kernel before_start_kernel: out-of-bounds read \d+ bytes before the start of the array \(LINE, "),
     ("null_pointer", r"kernel null_kernel: out-of-bounds write at address 0x\w+ \(LINE, "),
-    ("misaligned", r"kernel misaligned_kernel: misaligned vector access.*\(LINE, "),
+    ("misaligned", r"kernel misaligned_kernel: misaligned vector access.*\(tests/emulator/failures.cu:5\d, "),
     ("stack_overflow", r"kernel stack_kernel: stack overflow: .*64 KiB \(tests/emulator/failures.cu:\d+, block"),
     ("division", r"kernel division_kernel: integer division by zero \(LINE, "),
     ("no_blocks", r"kernel plain_kernel: launch refused: a grid of \(1, 0, 1\) blocks has no block"),

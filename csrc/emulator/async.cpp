@@ -20,8 +20,11 @@ CopyQueue& queue() {
 
 }  // namespace
 
-void reset_async() {}
-bool finish_async() { return false; }
+void reset_async() {
+    reset_tma();
+    reset_wgmma();
+}
+bool finish_async() { return finish_tma(); }
 
 void cp_async(void* to, const void* from, unsigned bytes, unsigned filled, Site at) {
     if (filled > bytes) trap("cp.async: the source is larger than the copy", at);

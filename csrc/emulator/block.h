@@ -119,6 +119,12 @@ struct CopyQueue {  // of a thread
 void reset_async();   // at the start of a block
 bool finish_async();  // nothing else can run: do the work that is still pending. False: there was none
 
+void reset_tma();    // hopper.cpp
+bool finish_tma();
+void reset_wgmma();  // wgmma.cpp
+
+constexpr uint32_t swizzle_128(uint32_t address) { return address ^ (address >> 7 & 7) << 4; }
+
 // ---- shared memory (shared.cpp)
 void poison_shared(const void* kernel, size_t dynamic_bytes);
 bool is_shared(const void* p);

@@ -2,6 +2,10 @@
 #pragma once
 #include "runtime.h"
 
+struct alignas(64) CUtensorMap {
+    uint64_t opaque[16];
+};
+
 namespace emu {
 
 // ---- tensor cores (tensor_cores.cpp); registers as PTX lays them out
@@ -14,5 +18,26 @@ void mma_tf32(float* d, const unsigned* a, const unsigned* b, Site at);  // m16n
 void cp_async(void* to, const void* from, unsigned bytes, unsigned filled, Site at);
 void cp_async_commit();
 void cp_async_wait(unsigned pending);
+
+
+// ---- mbarrier and TMA (hopper.cpp)
+void mbarrier_init(uint64_t* barrier, unsigned count, Site at);
+void mbarrier_arrive(uint64_t* barrier, Site at);
+void mbarrier_arrive_expect(uint64_t* barrier, unsigned bytes, Site at);
+void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at);
+void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride, unsigned box_rows,
+                       unsigned box_columns);  // stride in bytes
+void tma_load_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, Site at);
+
+// ---- wgmma (wgmma.cpp): m64, k16, 16-bit operands in shared memory with 128-byte swizzle
+enum class Half { bf16, fp16 };
+struct WgmmaShape {
+    int n;
+    Half type;
+    bool a_transposed, b_transposed;  // the operand lies i-fastest
+};
+void wgmma(float* d, uint64_t a, uint64_t b, WgmmaShape shape, Site at);
+void wgmma_commit(Site at);
+void wgmma_wait(unsigned pending, Site at);
 
 }  // namespace emu

@@ -54,7 +54,7 @@ __global__ void null_kernel(float* out) {
 CASE(null_pointer) { launch(null_kernel, 1, 64, 0, nullptr, static_cast<float*>(nullptr)); }
 
 __global__ void misaligned_kernel(float* out) {
-    *reinterpret_cast<float4*>(out + 1) = make_float4(1, 2, 3, 4);  // -> misaligned
+    *reinterpret_cast<float4*>(out + 1) = make_float4(1, 2, 3, 4);
 }
 CASE(misaligned) { launch(misaligned_kernel, 1, 1, 0, nullptr, out); }
 

@@ -17,7 +17,7 @@ template <class T> struct Matrix {
     int64_t down, right;
     int64_t batch[MAX_BATCH_DIMS];  // strides of the batch dimensions, 0 where it is broadcast
 
-    __device__ T& operator()(int64_t row, int64_t column) const { return data[row * down + column * right]; }
+    __host__ __device__ T& operator()(int64_t row, int64_t column) const { return data[row * down + column * right]; }
     __host__ __device__ Matrix transposed() const {
         Matrix m = *this;
         m.down = right;
@@ -35,7 +35,7 @@ template <class T> struct Problem {
     Matrix<T> C;
 
     // The same problem for one batch: the matrices it multiplies.
-    __device__ Problem of_batch(int number) const {
+    __host__ __device__ Problem of_batch(int number) const {
         Problem p = *this;
         number += first;
         for (int d = MAX_BATCH_DIMS - 1; d >= 0; --d) {

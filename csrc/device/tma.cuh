@@ -1,0 +1,45 @@
+// TMA: the copy engine moves a box of a matrix to shared memory and signals an mbarrier. sm_90.
+#pragma once
+#include "mbarrier.cuh"
+
+namespace tg::device {
+
+// Describes a matrix of 16-bit elements, (rows, columns) with `stride` elements from row to row, and the box that a copy moves: its
+// rows are 64 elements, 128 bytes, and are swizzled. Base address and stride must be multiples of 16 bytes.
+template <class T>
+CUtensorMap tensor_map(const T* data, uint64_t rows, uint64_t columns, uint64_t stride, unsigned box_rows) {
+    static_assert(sizeof(T) == 2);
+    CUtensorMap map;
+#ifdef TG_EMULATED
+    emu::encode_tensor_map(map, data, sizeof(T), rows, columns, stride * sizeof(T), box_rows, 64);
+#else
+    void* function = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found), "TMA");
+    if (found != cudaDriverEntryPointSuccess) throw std::runtime_error("TMA: the driver cannot encode tensor maps");
+    const auto encode = reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
+    const cuuint64_t sizes[] = {columns, rows}, strides[] = {stride * sizeof(T)};
+    const cuuint32_t box[] = {64, box_rows}, steps[] = {1, 1};
+    const auto type = std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+    const CUresult result =
+        encode(&map, type, 2, const_cast<T*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+               CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (result != CUDA_SUCCESS) throw std::runtime_error("TMA: the driver refused a tensor map (" + std::to_string(int(result)) + ")");
+#endif
+    return map;
+}
+
+// Copies the box whose first element is (row, column); zeros come from outside the matrix. All of the box's bytes count.
+__device__ __forceinline__ void tma_load_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier AT_CALLER) {
+#ifdef TG_EMULATED
+    emu::tma_load_2d(to, map, column, row, barrier, at);
+#else
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(
+            shared_of(to)),
+        "l"(&map), "r"(column), "r"(row), "r"(shared_of(barrier))
+        : "memory");
+#endif
+}
+
+}  // namespace tg::device

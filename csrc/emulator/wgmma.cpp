@@ -1,0 +1,161 @@
+// wgmma: products of a warpgroup whose operands are read from shared memory when the product happens, which is as late as its wait
+// allows (at once if `eager` is set). Products are exact in fp32, sums are fp32 in ascending k.
+#include "block.h"
+#include "instructions.h"
+
+namespace emu {
+
+namespace {
+
+constexpr int THREADS = 128, ROWS = 64, DEPTH = 16, MAX_N = 256;
+
+struct Operation {
+    float* d[THREADS];
+    uint64_t a, b;
+    WgmmaShape shape;
+};
+
+struct Pending {
+    std::vector<Operation> operations;
+    std::vector<size_t> groups;  // where each committed group ends
+};
+thread_local Pending* pending_of_groups = nullptr;  // of the block's warpgroups
+
+Pending& pending(unsigned group) {
+    if (!pending_of_groups) pending_of_groups = new Pending[MAX_THREADS / THREADS];
+    return pending_of_groups[group];
+}
+
+// Element (i, k) of a tile of 16-bit elements with 128-byte swizzle, as a descriptor describes it.
+//   k-fastest: eight rows of 128 bytes form an atom; the next eight rows are `stride` bytes further.
+//   i-fastest: eight k of 64 elements form an atom; the next eight k are `stride`, the next 64 i `leading` bytes further.
+struct Tile {
+    uint32_t start, leading, stride;
+    bool transposed;
+
+    Tile(uint64_t descriptor, bool transposed)
+        : start(uint32_t(descriptor & 0x3fff) << 4), leading(uint32_t(descriptor >> 16 & 0x3fff) << 4),
+          stride(uint32_t(descriptor >> 32 & 0x3fff) << 4), transposed(transposed) {}
+
+    const uint16_t* at(int i, int k) const {
+        const auto ui = unsigned(i), uk = unsigned(k);
+        const uint32_t offset = transposed ? ui / 64 * leading + ui % 64 * 2 + uk / 8 * stride + uk % 8 * 128
+                                           : ui / 8 * stride + ui % 8 * 128 + uk * 2;
+        return static_cast<const uint16_t*>(shared_pointer(swizzle_128(start + offset)));
+    }
+};
+
+float widen(uint16_t bits, Half type) {
+    return type == Half::bf16 ? std::bit_cast<float>(uint32_t(bits) << 16) : float(std::bit_cast<_Float16>(bits));
+}
+
+// Eight elements that lie together in memory: along k, or along i where the tile is transposed.
+template <int STEP_I, int STEP_K, class Put> void read(const Tile& tile, int length, Half type, Put&& put) {
+    for (int i = 0; i < length; i += STEP_I)
+        for (int k = 0; k < DEPTH; k += STEP_K) {
+            const uint16_t* p = tile.at(i, k);
+            for (int j = 0; j < 8; ++j) put(STEP_I == 8 ? i + j : i, STEP_K == 8 ? k + j : k, widen(p[j], type));
+        }
+}
+template <class Put> void read(const Tile& tile, int length, Half type, Put&& put) {
+    if (tile.transposed) read<8, 1>(tile, length, type, put);
+    else read<1, 8>(tile, length, type, put);
+}
+
+typedef float Row __attribute__((vector_size(32)));
+alignas(64) thread_local float sums[ROWS][MAX_N];
+
+// Lane 4 g + t of warp w holds rows 16 w + g and 16 w + g + 8, columns 8 j + 2 t and + 1: registers 4 j to 4 j + 3.
+template <class F> void each_quad(int n, F&& f) {
+    for (int thread = 0; thread < THREADS; ++thread) {
+        const int row = thread / 32 * 16 + thread % 32 / 4, column = thread % 4 * 2;
+        for (int j = 0; j < n / 8; ++j) f(thread, j * 4, &sums[row][j * 8 + column], &sums[row + 8][j * 8 + column]);
+    }
+}
+
+void multiply(const Operation& o) {
+    alignas(64) float A[ROWS][DEPTH], B[DEPTH][MAX_N];
+    read(Tile(o.a, o.shape.a_transposed), ROWS, o.shape.type, [&](int i, int k, float v) { A[i][k] = v; });
+    read(Tile(o.b, o.shape.b_transposed), o.shape.n, o.shape.type, [&](int i, int k, float v) { B[k][i] = v; });
+    for (int i = 0; i < ROWS; i += 4)
+        for (int j = 0; j < o.shape.n; j += 8) {
+            Row c[4];
+            for (int r = 0; r < 4; ++r) c[r] = *reinterpret_cast<Row*>(&sums[i + r][j]);
+            for (int k = 0; k < DEPTH; ++k) {
+                const Row b = *reinterpret_cast<const Row*>(&B[k][j]);
+                for (int r = 0; r < 4; ++r) c[r] += A[i + r][k] * b;
+            }
+            for (int r = 0; r < 4; ++r) *reinterpret_cast<Row*>(&sums[i + r][j]) = c[r];
+        }
+}
+
+// Operations one after another; those that add to the same registers leave them in `sums` in between.
+void perform(const Operation* first, const Operation* last) {
+    while (first != last) {
+        const Operation& o = *first;
+        each_quad(o.shape.n, [&](int t, int r, float* up, float* down) {
+            const float* d = o.d[t] + r;
+            up[0] = d[0], up[1] = d[1], down[0] = d[2], down[1] = d[3];
+        });
+        do multiply(*first++);
+        while (first != last && first->d[0] == o.d[0] && first->shape.n == o.shape.n);
+        each_quad(o.shape.n, [&](int t, int r, const float* up, const float* down) {
+            float* d = o.d[t] + r;
+            d[0] = up[0], d[1] = up[1], d[2] = down[0], d[3] = down[1];
+        });
+    }
+}
+
+struct Issue {
+    float* d;
+    uint64_t a, b;
+    WgmmaShape shape;
+    Site at;
+};
+
+void issue(void** args, unsigned group) {
+    const auto& first = *static_cast<Issue*>(args[0]);
+    Operation o{{}, first.a, first.b, first.shape};
+    for (int t = 0; t < THREADS; ++t) {
+        const auto& i = *static_cast<Issue*>(args[t]);
+        if (i.a != o.a || i.b != o.b) trap("wgmma: the descriptors differ among the threads of the warpgroup", i.at);
+        o.d[t] = i.d;
+    }
+    if (settings.eager) perform(&o, &o + 1);
+    else pending(group).operations.push_back(o);
+}
+
+}  // namespace
+
+void reset_wgmma() {
+    if (!pending_of_groups) return;
+    for (unsigned g = 0; g < MAX_THREADS / THREADS; ++g) pending_of_groups[g].operations.clear(), pending_of_groups[g].groups.clear();
+}
+
+void wgmma(float* d, uint64_t a, uint64_t b, WgmmaShape shape, Site at) {
+    if (a >> 62 != 1 || b >> 62 != 1) trap("wgmma: the emulator knows descriptors with 128-byte swizzle", at);
+    Issue i{d, a, b, shape, at};
+    warpgroup_collective("wgmma", &i, issue, at);
+}
+
+void wgmma_commit(Site at) {
+    warpgroup_collective("wgmma commit", nullptr, [](void**, unsigned group) {
+        Pending& p = pending(group);
+        p.groups.push_back(p.operations.size());
+    }, at);
+}
+
+void wgmma_wait(unsigned allowed, Site at) {
+    warpgroup_collective("wgmma wait", &allowed, [](void** args, unsigned group) {
+        Pending& p = pending(group);
+        const size_t keep = *static_cast<unsigned*>(args[0]);
+        if (p.groups.size() <= keep) return;
+        const size_t done = p.groups.size() - keep, operations = p.groups[done - 1];
+        perform(p.operations.data(), p.operations.data() + operations);
+        p.operations.erase(p.operations.begin(), p.operations.begin() + ptrdiff_t(operations));
+        p.groups.erase(p.groups.begin(), p.groups.begin() + ptrdiff_t(done));
+        for (size_t& end : p.groups) end -= operations;
+    }, at);
+}
+
+}  // namespace emu
