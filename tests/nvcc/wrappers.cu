@@ -1,0 +1,65 @@
+// Every wrapper of csrc/device once, in a kernel named after it: tests/test_nvcc.py pins the PTX each becomes.
+#include "../../csrc/device/cp_async.cuh"
+#include "../../csrc/device/ldmatrix.cuh"
+#include "../../csrc/device/mma.cuh"
+#include "../../csrc/device/tma.cuh"
+#include "../../csrc/device/wgmma.cuh"
+
+using namespace tg::device;
+
+#define KERNEL(name, ...) extern "C" __global__ void name(__VA_ARGS__)
+
+KERNEL(ldmatrix_x4_, unsigned* out, const void* p) {
+    unsigned r[4];
+    ldmatrix_x4(r, p);
+    out[0] = r[0] + r[1] + r[2] + r[3];
+}
+KERNEL(ldmatrix_x4_transposed_, unsigned* out, const void* p) {
+    unsigned r[4];
+    ldmatrix_x4_transposed(r, p);
+    out[0] = r[0] + r[1] + r[2] + r[3];
+}
+
+template <class F> __device__ void product(float* out, const unsigned* in, F&& multiply) {
+    float d[4] = {out[0], out[1], out[2], out[3]};
+    const unsigned a[4] = {in[0], in[1], in[2], in[3]}, b[2] = {in[4], in[5]};
+    multiply(d, a, b);
+    for (int i = 0; i < 4; ++i) out[i] = d[i];
+}
+#define PRODUCT(wrapper) \
+    KERNEL(wrapper##_, float* out, const unsigned* in) { product(out, in, [](auto& d, auto& a, auto& b) { wrapper(d, a, b); }); }
+PRODUCT(mma_m16n8k16_bf16)
+PRODUCT(mma_m16n8k16_fp16)
+PRODUCT(mma_m16n8k8_tf32)
+KERNEL(to_tf32_, unsigned* out) { out[0] = to_tf32(out[1]); }
+
+KERNEL(cp_async_16_, void* to, const void* from, unsigned filled) { cp_async_16(to, from, filled); }
+KERNEL(cp_async_4_, void* to, const void* from, unsigned filled) { cp_async_4(to, from, filled); }
+KERNEL(cp_async_commit_, ) { cp_async_commit(); }
+KERNEL(cp_async_wait_1_, ) { cp_async_wait<1>(); }
+
+KERNEL(mbarrier_init_, uint64_t* b, unsigned n) { mbarrier_init(b, n); }
+KERNEL(fence_mbarrier_init_, ) { fence_mbarrier_init(); }
+KERNEL(mbarrier_arrive_, uint64_t* b) { mbarrier_arrive(b); }
+KERNEL(mbarrier_arrive_expect_, uint64_t* b, unsigned n) { mbarrier_arrive_expect(b, n); }
+KERNEL(mbarrier_wait_, uint64_t* b, unsigned parity) { mbarrier_wait(b, parity); }
+KERNEL(tma_load_2d_, void* to, const __grid_constant__ CUtensorMap map, int x, int y, uint64_t* b) { tma_load_2d(to, map, x, y, b); }
+
+KERNEL(wgmma_fence_, ) { wgmma_fence(); }
+KERNEL(wgmma_commit_, ) { wgmma_commit(); }
+KERNEL(wgmma_wait_1_, ) { wgmma_wait<1>(); }
+KERNEL(fence_async_proxy_, ) { fence_async_proxy(); }
+KERNEL(fewer_registers_40_, ) { fewer_registers<40>(); }
+KERNEL(more_registers_232_, ) { more_registers<232>(); }
+template <class F> __device__ void group_product(float* out, F&& multiply) {
+    float d[64];
+    for (int i = 0; i < 64; ++i) d[i] = out[i];
+    multiply(d);
+    for (int i = 0; i < 64; ++i) out[i] = d[i];
+}
+KERNEL(wgmma_m64n128k16_bf16_, float* out, uint64_t a, uint64_t b) {
+    group_product(out, [&](auto& d) { wgmma_m64n128k16_bf16<0, 1>(d, a, b); });
+}
+KERNEL(wgmma_m64n128k16_fp16_, float* out, uint64_t a, uint64_t b) {
+    group_product(out, [&](auto& d) { wgmma_m64n128k16_fp16<1, 0>(d, a, b); });
+}
