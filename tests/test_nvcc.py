@@ -75,7 +75,7 @@ def test_compiles_without_spills_within_its_budget(source, arch, tmp_path):
         return
     assert used.keys() == {k for k in budget if k.startswith(f"{arch} ")}
     for kernel, use in used.items():
-        assert all(a <= b for a, b in zip(numbers(use), numbers(budget[kernel]), strict=True)), f"{kernel}: {use}; allowed: {budget[kernel]}"
+        assert all(a <= b for a, b in zip(numbers(use), numbers(budget[kernel]), strict=True)), f"{kernel}: {use}, not {budget[kernel]}"
 
 
 def test_every_wrapper_becomes_the_ptx_it_stands_for(tmp_path):

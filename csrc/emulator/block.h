@@ -104,6 +104,7 @@ struct Block {
 
 Block& this_block();                      // of this operating-system thread
 [[noreturn]] void fail(Failure failure);  // from inside a kernel
+void complain(const char* what, Site at);  // the same, also while no thread runs: then it returns
 void suspend(const char* doing, Site at);
 
 // ---- asynchronous work (async.cpp)

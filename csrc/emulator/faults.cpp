@@ -38,13 +38,20 @@ std::string explain(const Fault& f, const Fiber& fiber) {
     fail(std::move(failure));
 }
 
+// A fault that is none of a kernel's: as if this handler were not here.
+void pass_on(int signal, siginfo_t* info, void* context) {
+    for (size_t i = 0; i < std::size(SIGNALS); ++i) {
+        if (SIGNALS[i] != signal) continue;
+        const struct sigaction& before = previous[i];
+        if (before.sa_flags & SA_SIGINFO) before.sa_sigaction(signal, info, context);
+        else if (before.sa_handler == SIG_DFL || before.sa_handler == SIG_IGN) sigaction(signal, &before, nullptr);
+        else before.sa_handler(signal);
+    }
+}
+
 void on_signal(int signal, siginfo_t* info, void* context) {
     auto* machine = &static_cast<ucontext_t*>(context)->uc_mcontext;
-    if (!current.fiber || current.fiber == &this_block().scheduler) {  // none of ours: as if this handler were not here
-        for (size_t i = 0; i < std::size(SIGNALS); ++i)
-            if (SIGNALS[i] == signal) sigaction(signal, &previous[i], nullptr);
-        return;
-    }
+    if (!current.fiber || current.fiber == &this_block().scheduler) return pass_on(signal, info, context);
     const uintptr_t top = (reinterpret_cast<uintptr_t>(current.fiber) - 256) / 16 * 16 - 8;
 #if defined(__x86_64__)
     fault = {signal, (machine->gregs[REG_ERR] & 2) != 0, reinterpret_cast<uintptr_t>(info->si_addr), uintptr_t(machine->gregs[REG_RIP])};

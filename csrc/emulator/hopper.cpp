@@ -31,6 +31,8 @@ struct TileCopy {
     Map map;
     int column, row;
     uint64_t* barrier;
+    unsigned parity;  // of the phase it was issued in, which has to wait for it
+    Site at;
 };
 thread_local std::vector<TileCopy>* pending_copies = nullptr;
 
@@ -66,6 +68,7 @@ void perform(const TileCopy& c) {
         }
     }
     auto& m = *reinterpret_cast<Mbarrier*>(c.barrier);
+    if (m.parity() != c.parity) complain("TMA: the mbarrier's phase ended before this copy: it expected too few bytes", c.at);
     m.set(m.bytes() - int(c.map.box_rows * 128), m.parity());
     complete_phase(m);
 }
@@ -123,10 +126,9 @@ void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64
 }
 
 void tma_load_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, Site at) {
-    TileCopy c{static_cast<char*>(to), {}, column, row, barrier};
+    TileCopy c{static_cast<char*>(to), {}, column, row, barrier, checked(barrier, at).parity(), at};
     std::memcpy(&c.map, &map, sizeof c.map);
     if (c.map.magic != MAGIC) trap("TMA: not a tensor map", at);
-    checked(barrier, at);
     if (!is_shared(to) || shared_address(to, at) % 128) trap("TMA: the destination must be a multiple of 128 bytes in shared memory", at);
     if (settings.eager) perform(c);
     else pending().push_back(c);

@@ -222,6 +222,13 @@ void fail(Failure failure) {
     __builtin_unreachable();
 }
 
+void complain(const char* what, Site at) {
+    Block& b = *current.running;
+    if (current.fiber != &b.scheduler) trap(what, at);
+    b.failed = true;
+    b.failure = {what, at, 0, current.block, {}, false};
+}
+
 void trap(const char* what, Site at) { fail(failure_here(what, at)); }
 
 void sync_block(Site at) {
@@ -355,6 +362,7 @@ bool Block::run(unsigned linear) {
     if (settings.seed) std::shuffle(order, order + threads, std::minstd_rand(settings.seed * 7919 + linear));
     reset_async();
     Fiber* const outside = current.fiber;
+    current.fiber = &scheduler;
     while (alive && !failed) {
         Fiber* f = ready.pop();
         if (!f && started < threads) f = fresh(pool);

@@ -1,0 +1,28 @@
+// Calls the kernels of one (mutated) source file: the C interface tests/test_mutations.py loads.
+#include "../../csrc/emulator/memory.h"
+
+// c (m, n) = a (m, k) b (k, n), strides in elements. The error's message, or "".
+extern "C" __attribute__((visibility("default"))) const char* multiply(const char* path, int dtype, int64_t m, int64_t n, int64_t k, void* c, void* a, const int64_t* a_strides, void* b,
+                                const int64_t* b_strides, unsigned seed, bool eager) {
+    static std::string message;
+    message = "no such kernel";
+    emu::settings = {seed, eager, 1};
+    for (const tg::Kernel& kernel : tg::registry()) {
+        if (kernel.path != std::string(path)) continue;
+        tg::Value values[3];
+        const auto fill = [&](int i, void* data, int64_t rows, int64_t columns, int64_t down, int64_t right) {
+            values[i].kind = tg::Value::array;
+            values[i].a = {data, tg::DType(dtype), 2, {rows, columns}, {down, right}};
+        };
+        fill(0, c, m, n, n, 1);
+        fill(1, a, m, k, a_strides[0], a_strides[1]);
+        fill(2, b, k, n, b_strides[0], b_strides[1]);
+        try {
+            emu::call_guarded(kernel, values);
+            message.clear();
+        } catch (const std::exception& e) {
+            message = e.what();
+        }
+    }
+    return message.c_str();
+}

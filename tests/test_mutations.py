@@ -1,0 +1,144 @@
+"""Bugs planted in copies of the rungs: does the emulator show them?
+
+Each mutant is compiled and run on ragged shapes, in several thread orders, with asynchronous work late and at once. A mutant counts
+as caught when a result is wrong (or NaN) or the launch fails. `pytest tests/test_mutations.py -rP` lists what caught each.
+"""
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LADDER = ROOT / "csrc/cuda/matmul"
+FLAGS = ["-std=c++20", "-O1", "-g1", "-gdwarf-5", "-fPIC", "-fno-extern-tls-init", "-fstack-clash-protection", "-Wno-unknown-pragmas",
+         "-Wno-psabi", "-fvisibility=hidden", "-fno-gnu-unique", f"-I{LADDER}", f"-I{ROOT}/csrc/device", f"-ffile-prefix-map={ROOT}/="]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(platform.system() != "Linux" or not shutil.which("g++"), reason="needs Linux and g++")]
+
+# (rung, what is wrong with it, the text, what stands in its place, which occurrence)
+MUTANTS = [
+    ("v00_naive", "a row too many", "row >= p.M", "row > p.M", 1),
+    ("v00_naive", "a column too many", "column >= p.N", "column > p.N", 1),
+    ("v00_naive", "one product too few", "k < p.K", "k < p.K - 1", 1),
+    ("v00_naive", "one product too many", "k < p.K", "k <= p.K", 1),
+    ("v01_coalesced", "A and B swapped", "p.A(row, k) * p.B(k, column)", "p.A(k, row) * p.B(column, k)", 1),
+    ("v02_shared", "no barrier after the loads", "__syncthreads();", "", 1),
+    ("v02_shared", "no barrier before the next loads", "__syncthreads();", "", 2),
+    ("v02_shared", "the edge along K is not zero-filled", "row < p.M && k0 + x < p.K", "row < p.M", 1),
+    ("v02_shared", "an element past K", "k0 + y < p.K", "k0 + y <= p.K", 1),
+    ("v03_register_1d", "no barrier after the loads", "__syncthreads();", "", 1),
+    ("v03_register_1d", "no barrier before the next loads", "__syncthreads();", "", 2),
+    ("v03_register_1d", "A's stride is B's", "As[k][row + i]", "As[row + i & 7][k]", 1),
+    ("v04_register_2d", "no barrier before the next loads", "__syncthreads();", "", 2),
+    ("v04_register_2d", "stores a column too many", "tile.column + column + j < p.N", "tile.column + column + j <= p.N", 1),
+    ("v05_vectorized", "no barrier after the loads", "__syncthreads();", "", 1),
+    ("v05_vectorized", "B is read the way of A", "b.load(p.B.transposed(), b_way", "b.load(p.B.transposed(), a_way", 1),
+    ("v06_warp_tile", "no barrier before the next loads", "__syncthreads();", "", 2),
+    ("v06_warp_tile", "warps overlap", "warp % 4 * 32", "warp % 4 * 16", 1),
+    ("v07_double_buffered", "one buffer where two are needed", "buffer ^= 1;", "", 1),
+    ("v07_double_buffered", "no barrier at all", "__syncthreads();", "", 1),
+    ("v08_tensor_core", "the wait lets one copy too many be late", "cp_async_wait<STAGES - 2>", "cp_async_wait<STAGES - 1>", 1),
+    ("v08_tensor_core", "no barrier after the wait", "__syncthreads();", "", 1),
+    ("v08_tensor_core", "no wait", "device::cp_async_wait<STAGES - 2>();", "", 1),
+    ("v08_tensor_core", "a copy into the buffer in use", "load(step + STAGES - 1);", "load(step + STAGES);", 1),
+    ("v08_tensor_core", "B's registers in A's order", "TileB<T>::template fragment<false>", "TileB<T>::template fragment<true>", 1),
+    ("v09_hopper", "producers do not wait for free buffers", "device::mbarrier_wait(&empty[s], (step / STAGES + 1) % 2);", "", 1),
+    ("v09_hopper", "consumers do not wait for full buffers", "device::mbarrier_wait(&full[s], step / STAGES % 2);", "", 1),
+    ("v09_hopper", "the wrong phase", "mbarrier_wait(&full[s], step / STAGES % 2)", "mbarrier_wait(&full[s], (step / STAGES + 1) % 2)", 1),
+    ("v09_hopper", "buffers are freed before the products are done", "device::wgmma_wait<1>();", "", 1),
+    ("v09_hopper", "no wait for the last products", "device::wgmma_wait<0>();", "", 1),
+    ("v09_hopper", "too few bytes expected", "STEP_BYTES / 2 : 0) +", "STEP_BYTES / 4 : 0) +", 1),
+    ("v09_hopper", "one warp does not free its buffers", "if (step > 0 && lane == 0)", "if (step > 0 && thread == 0)", 1),
+    ("v09_hopper", "the second box in the place of the first", "tile + HALF, map, first + 64", "tile, map, first + 64", 1),
+    ("v09_hopper", "descriptors do not advance along k", "b + k * (TB ? 128 : 2)", "b + k * 2", 1),
+]
+SHAPES = [(33, 65, 17, "NN"), (130, 127, 35, "TN"), (64, 136, 300, "NT"), (40, 160, 392, "NN")]  # (M, N, K, layout)
+
+
+def source(rung):
+    """The text of a rung, for a compiler that is told where its headers are."""
+    return (LADDER / f"{rung}.cu").read_text().replace('"../../device/', '"')
+
+
+def mutate(rung, old, new, occurrence):
+    pieces = source(rung).split(old)
+    assert len(pieces) > occurrence, f"{rung} no longer holds {old!r}: choose another mutation"
+    return old.join(pieces[:occurrence]) + new + old.join(pieces[occurrence:])
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """Compiles a source text into a library with the emulator."""
+    folder = tmp_path_factory.mktemp("mutations")
+    compiler = ["ccache", "g++"] if shutil.which("ccache") else ["g++"]
+
+    def compile_one(source):
+        target = folder / f"{source.stem}.o"
+        subprocess.run([*compiler, *FLAGS, "-c", "-x", "c++", str(source), "-o", str(target)], check=True, capture_output=True)
+        return str(target)
+
+    def library(name, text):
+        source = folder / f"{name}.cu"
+        source.write_text(text)
+        made = folder / f"{name}.so"
+        subprocess.run(["g++", "-shared", compile_one(source), *common, "-o", str(made), "-pthread"], check=True)
+        lib = ctypes.CDLL(str(made))
+        lib.multiply.restype = ctypes.c_char_p
+        return lib
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        common = list(pool.map(compile_one, [*ROOT.glob("csrc/emulator/*.cpp"), ROOT / "tests/mutations/harness.cpp"]))
+    return library
+
+
+def fault(lib, rung):
+    """What is wrong with a rung's results, or None."""
+    half = rung >= "v08"
+    dtype, number, tolerance = (ml_dtypes.bfloat16, 3, 8e-3) if half else (np.float32, 1, 1e-6)
+    for m, n, k, layout in SHAPES:
+        rng = np.random.default_rng(m)
+        a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+        a, b = (np.asfortranarray(x) if way == "T" else x for x, way in zip((a, b), layout, strict=True))
+        want = a.astype(np.float64) @ b.astype(np.float64)
+        for seed, eager in ((0, False), (1, True), (2, False)):
+            c = np.full((m, n), np.nan, dtype)
+            strides = [(ctypes.c_int64 * 2)(*(s // x.itemsize for s in x.strides)) for x in (a, b)]
+            pointers = [x.ctypes.data_as(ctypes.c_void_p) for x in (c, a, b)]
+            message = lib.multiply(f"cuda/{rung}".encode(), number, *map(ctypes.c_int64, (m, n, k)), pointers[0], pointers[1], strides[0],
+                                   pointers[2], strides[1], seed, eager).decode()
+            where = f"{m} x {n} x {k} {layout}, seed {seed}, {'eager' if eager else 'lazy'}"
+            if message:
+                return f"{message} [{where}]"
+            error = np.linalg.norm(c.astype(np.float64) - want) / np.linalg.norm(want)
+            if not error <= tolerance:
+                return f"{'NaN' if np.isnan(error) else f'relative error {error:.2g}'} [{where}]"
+    return None
+
+
+def test_planted_bugs_are_caught(build):
+    def examine(numbered):
+        i, (rung, _, old, new, occurrence) = numbered
+        return build(f"mutant_{i}", mutate(rung, old, new, occurrence))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        libraries = list(pool.map(examine, enumerate(MUTANTS)))
+    missed = []
+    for lib, (rung, what, *_) in zip(libraries, MUTANTS, strict=True):
+        caught = fault(lib, rung)
+        print(f"{rung:20} {what:45} {caught or 'MISSED'}")
+        if caught is None:
+            missed.append(f"{rung}: {what}")
+    assert not missed
+
+
+@pytest.mark.parametrize("rung", sorted({m[0] for m in MUTANTS}))
+def test_the_rungs_themselves_pass(build, rung):
+    assert fault(build(f"good_{rung}", source(rung)), rung) is None
