@@ -1,7 +1,8 @@
 """Bugs planted in copies of the rungs: does the emulator show them?
 
-Each mutant is compiled and run on ragged shapes, in several thread orders, with asynchronous work late and at once. A mutant counts
-as caught when a result is wrong (or NaN) or the launch fails. `pytest tests/test_mutations.py -rP` lists what caught each.
+Each mutant is compiled with UBSan's traps and run on ragged shapes, in several thread orders, with asynchronous work late and at
+once. A mutant counts as caught when a result is wrong (or NaN) or the launch fails. `pytest tests/test_mutations.py -s` lists what
+caught each. The rungs themselves must pass the same.
 """
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 LADDER = ROOT / "csrc/cuda/matmul"
 FLAGS = ["-std=c++20", "-O1", "-g1", "-gdwarf-5", "-fPIC", "-fno-extern-tls-init", "-fstack-clash-protection", "-Wno-unknown-pragmas",
          "-Wno-psabi", "-fvisibility=hidden", "-fno-gnu-unique", f"-I{LADDER}", f"-I{ROOT}/csrc/device", f"-ffile-prefix-map={ROOT}/="]
+UBSAN = ["-fsanitize=bounds,alignment,shift,signed-integer-overflow,integer-divide-by-zero,null", "-fsanitize-undefined-trap-on-error"]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(platform.system() != "Linux" or not shutil.which("g++"), reason="needs Linux and g++")]
 
 # (rung, what is wrong with it, the text, what stands in its place, which occurrence)
@@ -82,7 +84,8 @@ def build(tmp_path_factory):
 
     def compile_one(source):
         target = folder / f"{source.stem}.o"
-        subprocess.run([*compiler, *FLAGS, "-c", "-x", "c++", str(source), "-o", str(target)], check=True, capture_output=True)
+        sanitized = UBSAN if source.parent == folder else []
+        subprocess.run([*compiler, *FLAGS, *sanitized, "-c", "-x", "c++", str(source), "-o", str(target)], check=True, capture_output=True)
         return str(target)
 
     def library(name, text):

@@ -13,7 +13,7 @@ thread_local constinit Site touching{};  // the emulator itself reads or writes 
 
 namespace {
 
-constexpr int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE};
+constexpr int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 struct sigaction previous[std::size(SIGNALS)];
 
 struct Fault {
@@ -25,6 +25,7 @@ thread_local constinit Fault fault{};
 
 std::string explain(const Fault& f, const Fiber& fiber) {
     if (f.signal == SIGFPE) return "integer division by zero";
+    if (f.signal == SIGILL) return "undefined behaviour: index beyond an array, misaligned pointer, overflow or shift (as UBSan traps it)";
     const auto stack = reinterpret_cast<uintptr_t>(fiber.stack);
     if (f.address >= stack - 4096 && f.address < stack) return "stack overflow: the thread's local variables take more than 64 KiB";
     if (!f.address) return std::string("misaligned vector access, or ") + (f.write ? "a write to" : "a read of") + " no valid address";
