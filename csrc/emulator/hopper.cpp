@@ -118,8 +118,8 @@ void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at) {
         if (!perform_pending(barrier)) park(&m, at, "an mbarrier wait");
 }
 
-void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride, unsigned box_rows,
-                       unsigned box_columns) {
+void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride,
+                       unsigned box_rows, unsigned box_columns) {
     const Map m{MAGIC, static_cast<const char*>(data), rows, columns, stride, item, box_rows, box_columns};
     map = {};
     std::memcpy(&map, &m, sizeof m);

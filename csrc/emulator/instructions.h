@@ -25,8 +25,8 @@ void mbarrier_init(uint64_t* barrier, unsigned count, Site at);
 void mbarrier_arrive(uint64_t* barrier, Site at);
 void mbarrier_arrive_expect(uint64_t* barrier, unsigned bytes, Site at);
 void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at);
-void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride, unsigned box_rows,
-                       unsigned box_columns);  // stride in bytes
+void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride,
+                       unsigned box_rows, unsigned box_columns);  // stride in bytes
 void tma_load_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, Site at);
 
 // ---- wgmma (wgmma.cpp): m64, k16, 16-bit operands in shared memory with 128-byte swizzle

@@ -131,7 +131,8 @@ std::string message(const Grid& g) {
 
 void run_grid(dim3 grid, dim3 block, size_t shared, Body body, void* arguments, const void* kernel) {
     const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z, threads = uint64_t(block.x) * block.y * block.z;
-    if (!blocks || !threads || threads > MAX_THREADS || block.z > 64 || grid.y > 65535 || grid.z > 65535 || blocks > 0xffffffffu || shared > MAX_SHARED)
+    if (!blocks || !threads || threads > MAX_THREADS || block.z > 64 || grid.y > 65535 || grid.z > 65535 || blocks > 0xffffffffu ||
+        shared > MAX_SHARED)
         check_configuration(grid, block, shared, kernel_name(kernel));
     install_fault_handler();
     Grid g{grid, block, shared, body, arguments, kernel, unsigned(blocks)};
@@ -141,7 +142,8 @@ void run_grid(dim3 grid, dim3 block, size_t shared, Body body, void* arguments, 
     const double one = std::chrono::duration<double>(Clock::now() - begin).count();
     const int cores = settings.threads > 0 ? settings.threads : int(std::thread::hardware_concurrency());
     constexpr double WORTH_WAKING = 200e-6;  // seconds
-    if (cores > 1 && blocks > 1 && one * double(blocks) > WORTH_WAKING) workers().run(g, int(std::min<uint64_t>(uint64_t(cores), blocks)) - 1);
+    if (cores > 1 && blocks > 1 && one * double(blocks) > WORTH_WAKING)
+        workers().run(g, int(std::min<uint64_t>(uint64_t(cores), blocks)) - 1);
     else g.work(~0u);
     if (g.failed) throw std::runtime_error(message(g));
 }

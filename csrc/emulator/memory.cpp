@@ -167,10 +167,12 @@ void call_guarded(const tg::Kernel& kernel, tg::Value* values) {
 std::string describe_address(uintptr_t address) {
     const std::lock_guard lock(mutex);
     for (const Buffer& b : in_use) {
-        const auto low = reinterpret_cast<uintptr_t>(b.low), begin = reinterpret_cast<uintptr_t>(b.begin), end = reinterpret_cast<uintptr_t>(b.end);
+        const auto low = reinterpret_cast<uintptr_t>(b.low), begin = reinterpret_cast<uintptr_t>(b.begin);
+        const auto end = reinterpret_cast<uintptr_t>(b.end);
         if (address >= end && address < low + b.pages * PAGE + GUARD)
             return " " + std::to_string(address - end) + " bytes past the end of " + b.name;
-        if (address < begin && address >= low - GUARD) return " " + std::to_string(begin - address) + " bytes before the start of " + b.name;
+        if (address < begin && address >= low - GUARD)
+            return " " + std::to_string(begin - address) + " bytes before the start of " + b.name;
     }
     char text[40];
     std::snprintf(text, sizeof text, " at address 0x%zx", size_t(address));

@@ -2,8 +2,9 @@
 #include "../../csrc/emulator/memory.h"
 
 // c (m, n) = a (m, k) b (k, n), strides in elements. The error's message, or "".
-extern "C" __attribute__((visibility("default"))) const char* multiply(const char* path, int dtype, int64_t m, int64_t n, int64_t k, void* c, void* a, const int64_t* a_strides, void* b,
-                                const int64_t* b_strides, unsigned seed, bool eager) {
+extern "C" __attribute__((visibility("default"))) const char* multiply(const char* path, int dtype, int64_t m, int64_t n, int64_t k,
+                                                                       void* c, void* a, const int64_t* a_strides, void* b,
+                                                                       const int64_t* b_strides, unsigned seed, bool eager) {
     static std::string message;
     message = "no such kernel";
     emu::settings = {seed, eager, 1};

@@ -2,7 +2,7 @@
 // Before it: nothing; this is the definition, and the rung the others are measured against.
 // Ownership: thread (x, y) owns element (x, y) of its block's 16 x 16 tile: the lanes of a warp go down a column of C.
 // Bottleneck: memory transactions. Each lane reads another row of A, a sector of 32 bytes for 4 useful ones.
-// Measure: tensorgrad lab matmul --kernel cuda/v00_naive --shape 512x512,512x512
+// Measure: python benchmarks/matmul_ladder.py v00_naive (emulated time)
 #include "problem.h"
 
 namespace tg::matmul {

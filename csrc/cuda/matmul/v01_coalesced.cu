@@ -2,7 +2,7 @@
 // Before it (v00): x and y change places. Now the lanes read one element of A together and 32 neighbours of a row of B.
 // Ownership: thread (x, y) owns element (y, x) of its block's 8 x 32 tile; a warp owns a row of it.
 // Bottleneck: every element still comes from global memory (or its cache) once for each product it takes part in.
-// Measure: tensorgrad lab matmul --kernel cuda/v01_coalesced --shape 512x512,512x512
+// Measure: python benchmarks/matmul_ladder.py v01_coalesced (emulated time)
 #include "problem.h"
 
 namespace tg::matmul {

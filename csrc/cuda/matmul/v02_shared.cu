@@ -2,7 +2,7 @@
 // Before it (v01): each element came from global memory for every product; now once per tile, so 32 times less often.
 // Ownership: thread (x, y) owns element (y, x) of its block's 32 x 32 tile, and loads one element of each operand a step.
 // Bottleneck: shared memory. Two loads for each multiply-add; the arithmetic units wait.
-// Measure: tensorgrad lab matmul --kernel cuda/v02_shared --shape 512x512,512x512
+// Measure: python benchmarks/matmul_ladder.py v02_shared (emulated time)
 #include "problem.h"
 
 namespace tg::matmul {

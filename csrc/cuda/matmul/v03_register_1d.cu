@@ -2,7 +2,7 @@
 // Before it (v02): two shared loads a multiply-add; now nine for eight.
 // Ownership: thread t of 512 owns column t % 64 and rows 8 (t / 64) to + 7 of its block's 64 x 64 tile; a warp spans 32 columns.
 // Bottleneck: shared memory still, for the elements of A.
-// Measure: tensorgrad lab matmul --kernel cuda/v03_register_1d --shape 512x512,512x512
+// Measure: python benchmarks/matmul_ladder.py v03_register_1d (emulated time)
 #include "staging.h"
 
 namespace tg::matmul {

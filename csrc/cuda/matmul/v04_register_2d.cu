@@ -2,7 +2,7 @@
 // Before it (v03): nine shared loads for 8 multiply-adds; now 16 for 64.
 // Ownership: thread t of 256 owns the patch (8 (t / 16), 8 (t % 16)) of its block's 128 x 128 tile.
 // Bottleneck: the loads themselves: one float an instruction, from global as from shared memory, and bank conflicts of stride 8.
-// Measure: tensorgrad lab matmul --kernel cuda/v04_register_2d --shape 512x512,512x512
+// Measure: python benchmarks/matmul_ladder.py v04_register_2d (emulated time)
 #include "staging.h"
 
 namespace tg::matmul {

@@ -1,10 +1,8 @@
 // The idea: move four floats an instruction, from global to shared memory and from shared memory to registers.
-// Before it (v04): four times the load instructions. Rows of the shared tiles get 4 floats of padding, so that the transposing
-// stores of an operand that lies along k meet fewer banks twice.
-// Ownership: thread t of 256 owns an 8 x 8 patch as four quarters of 4 x 4, 64 rows and columns apart: the quads that neighbouring
-// threads read from shared memory are neighbours too.
+// Before it (v04): four times the load instructions. Padded rows spread the transposing stores of k-fastest operands over the banks.
+// Ownership: thread t of 256 owns four 4 x 4 patches, 64 rows and columns apart, so that a warp reads neighbouring quads.
 // Bottleneck: the wait for global memory at the start of every step.
-// Measure: tensorgrad lab matmul --kernel cuda/v05_vectorized --shape 512x512,512x512
+// Measure: python benchmarks/matmul_ladder.py v05_vectorized (emulated time)
 #include "staging.h"
 
 namespace tg::matmul {

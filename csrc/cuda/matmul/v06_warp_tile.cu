@@ -1,9 +1,8 @@
 // The idea: give each warp a compact tile of its own, 64 x 32, instead of two full-width stripes.
-// Before it (v05): a warp's lanes read 8 + 128 floats of the shared tiles a step of k; now 64 + 32, and broadcasts serve more of
-// the lanes. Steps are 16 deep, half as many barriers.
+// Before it (v05): a warp read 8 + 128 floats of shared memory a step of k; now 64 + 32. Steps are 16 deep: half the barriers.
 // Ownership: warp w of 8 owns rows 64 (w / 4), columns 32 (w % 4) of the block's 128 x 128 tile; its lanes as in warp_tile.h.
 // Bottleneck: the wait for global memory at the start of every step.
-// Measure: tensorgrad lab matmul --kernel cuda/v06_warp_tile --shape 512x512,512x512
+// Measure: python benchmarks/matmul_ladder.py v06_warp_tile (emulated time)
 #include "warp_tile.h"
 
 namespace tg::matmul {

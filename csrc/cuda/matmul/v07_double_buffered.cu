@@ -1,9 +1,8 @@
 // The idea: fetch the next step's tiles into registers while computing on this step's, and write them to a second buffer.
-// Before it (v06): threads waited for global memory at each step. Two buffers also save a barrier: one a step is enough, since
-// the buffer being written is not the one being read.
+// Before it (v06): threads waited for memory at each step. With two buffers one barrier a step is enough: no reader is overwritten.
 // Ownership: as v06.
 // Bottleneck: the fp32 units; this is about as far as true fp32 goes without tensor cores.
-// Measure: tensorgrad lab matmul --kernel cuda/v07_double_buffered --shape 512x512,512x512
+// Measure: python benchmarks/matmul_ladder.py v07_double_buffered (emulated time)
 #include "warp_tile.h"
 
 namespace tg::matmul {

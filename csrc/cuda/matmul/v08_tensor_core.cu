@@ -2,7 +2,7 @@
 // Before it (v07): one multiply-add an instruction and lane; now 64, from 16-bit operands into fp32 sums.
 // Ownership: warp w of 8 owns rows 64 (w / 4), columns 32 (w % 4) of the block's 128 x 128 tile, as 4 x 4 pieces of 16 x 8.
 // Bottleneck: shared memory, which every warp reads its operands from; Hopper's wgmma reads it in place.
-// Measure: tensorgrad lab matmul --kernel cuda/v08_tensor_core --dtype bfloat16 --shape 512x512,512x512
+// Measure: python benchmarks/matmul_ladder.py v08_tensor_core (emulated time)
 #include "../../device/mma.cuh"
 #include "tensor_tile.h"
 

@@ -1,9 +1,8 @@
-// The idea: specialists. One warpgroup only fetches tiles (TMA, one thread does it all), two only multiply (wgmma, operands straight
-// from shared memory); mbarriers hand the buffers to and fro, so nobody waits for the whole block.
+// The idea: specialists. One warpgroup only fetches tiles (TMA), two only multiply (wgmma, from shared memory); mbarriers join them.
 // Before it (v08): every warp fetched, waited and multiplied in turn, and read its operands into registers first.
 // Ownership: consumer warpgroup w of 2 owns rows 64 w of the block's 128 x 128 tile; the registers are wgmma's.
 // Bottleneck: the epilogue, during which the tensor cores rest: persistent blocks would overlap it.
-// Measure: tensorgrad lab matmul --kernel cuda/v09_hopper --dtype bfloat16 --shape 512x512,512x512
+// Measure: python benchmarks/matmul_ladder.py v09_hopper (emulated time)
 #include "../../device/tma.cuh"
 #include "../../device/wgmma.cuh"
 #include "problem.h"
@@ -70,8 +69,8 @@ template <int TA, int TB> __device__ void multiply_add(float (&d)[64], uint64_t 
 
 template <class T, int TA, int TB>  // TA, TB: the tiles lie i-fastest
 __global__ void __launch_bounds__(THREADS)
-    matmul_hopper(const __grid_constant__ Problem<T> p, const __grid_constant__ CUtensorMap a_map, const __grid_constant__ CUtensorMap b_map,
-                  Feed a_feed, Feed b_feed) {
+    matmul_hopper(const __grid_constant__ Problem<T> p, const __grid_constant__ CUtensorMap a_map,
+                  const __grid_constant__ CUtensorMap b_map, Feed a_feed, Feed b_feed) {
 #ifndef TG_NO_HOPPER
     DYNAMIC_SHARED(T, tiles);
     __shared__ uint64_t full[STAGES], empty[STAGES];
@@ -142,7 +141,9 @@ template <class T> void run_hopper(const Problem<T>& all) {
         const Matrix<const T> bt = p.B.transposed();
         const Feed a = feed_of(p.A, p.K), b = feed_of(bt, p.K);
         const CUtensorMap a_map = map_of(p.A, a, p.M, p.K), b_map = map_of(bt, b, p.N, p.K);
-        const auto go = [&](auto kernel) { launch(kernel, grid_of_tiles<BM, BN>(p), THREADS, SHARED, current_stream, p, a_map, b_map, a, b); };
+        const auto go = [&](auto kernel) {
+            launch(kernel, grid_of_tiles<BM, BN>(p), THREADS, SHARED, current_stream, p, a_map, b_map, a, b);
+        };
         const bool ta = a == Feed::tma_along_i, tb = b == Feed::tma_along_i;
         if (ta && tb) go(matmul_hopper<T, 1, 1>);
         else if (ta) go(matmul_hopper<T, 1, 0>);
