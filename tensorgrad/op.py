@@ -109,11 +109,6 @@ class Op:
             picked = self.picked[key] = dispatch.choose(self, device, name).for_dtype(name)
         return picked
 
-    def kernel_for(self, device: Any, array: Any, *info: Any) -> Callable[..., Any]:
-        """As `kernel`, for ops whose `supports` looks at more than the dtype: nothing is remembered."""
-        name = dtypes.BY_NUMPY[array.dtype].name
-        return dispatch.choose(self, device, name, *info).for_dtype(name)
-
     def supports(self, kernel: Kernel, *info: Any) -> str | None:
         """Why a kernel cannot do this call ("needs ..."), or None when it can."""
         return None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...cases import Case, T
+from ...op import Op
 from ...tensor import Tensor
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -108,3 +109,38 @@ def pair_cases(name: str, input: dict[str, Any] | None = None, target: dict[str,
         yield Case(T(3, 4, **a), T(3, 4, **b), **options)
     yield Case(T(4, **a), T(4, 1, **b), torch=False, error=(ValueError, f"{name}: input has shape (4,) but target (4, 1)"))
     yield Case(T(4, **a), T(4, **b), reduction="avg", error=(ValueError, f"{name}: reduction must be one of"))
+
+
+class PairLoss(Op):
+    """`distance` of input - target, its mean or sum; with `weight`, the weighted mean."""
+
+    def distance(self, difference: Tensor) -> Tensor:
+        """The loss of input - target, element by element."""
+        raise NotImplementedError
+
+    def reference_distance(self, difference: Any) -> Any:
+        """The same on NumPy arrays."""
+        raise NotImplementedError
+
+    function = method = False
+    functional = True
+    composite = True
+
+    def forward(self, input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+                weight: Tensor | None = None) -> Tensor:
+        how = check_reduction(self.name, reduction, size_average, reduce)
+        same_shape(self.name, input, target)
+        loss = self.distance(input - target)
+        if weight is None:
+            return reduce_loss(self.name, loss, how)
+        same_shape(self.name, input, weight, "weight")
+        loss = loss * weight
+        return loss.sum() / weight.sum() if how == "mean" else reduce_loss(self.name, loss, how)
+
+    def reference(self, x: Any, y: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None) -> Any:
+        loss = self.reference_distance(x - y) * (1 if weight is None else weight)
+        return loss.sum() / weight.sum() if weight is not None and reduction == "mean" else reference_reduce(loss, reduction)
+
+    def cases(self) -> Iterable[Case]:
+        yield from pair_cases(self.name)
+        yield Case(T(3, 4), T(3, 4), weight=T(3, 4, low=0.5))
