@@ -3,7 +3,7 @@
 // Both sides offer CUDA's own names, and three of ours:
 //   launch(kernel, grid, block, shared, stream, args...)   in place of <<<>>>; throws what the launch was refused for
 //   DYNAMIC_SHARED(type, name)                             the launch's dynamic shared memory, aligned to 1024 bytes
-//   current_stream                                         the stream kernels are launched on, set by Python
+//   current_stream                                         the stream kernels are launched on (core/stream.h)
 // The wrappers in csrc/device take AT_CALLER as their last parameter: nothing for CUDA, for the emulator the line that called.
 #pragma once
 
@@ -18,9 +18,9 @@
 #include <stdexcept>
 #include <string>
 
-namespace tg {
+#include "core/stream.h"
 
-inline thread_local cudaStream_t current_stream = nullptr;
+namespace tg {
 
 inline void check(cudaError_t error, const char* what) {
     if (error != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));

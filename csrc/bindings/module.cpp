@@ -20,9 +20,9 @@ constexpr int MAX_ARGS = 40;
 constexpr int64_t RELEASE_GIL_FROM = 16384;  // elements: below, letting go of the lock costs more than it gives
 int bfloat16_number = -1;
 
-// The dtype of an array and its size in bytes.
-std::pair<DType, int> dtype_of(PyObject* array) {
-    const auto* descr = py::detail::array_descriptor_proxy(py::detail::array_proxy(array)->descr);
+// The dtype behind a NumPy descriptor and its size in bytes.
+std::pair<DType, int> dtype_of(PyObject* descriptor) {
+    const auto* descr = py::detail::array_descriptor_proxy(descriptor);
     if (descr->byteorder == '>') throw std::invalid_argument("kernels take arrays of native byte order only");
     const int num = descr->type_num;
     if (num == bfloat16_number) return {DType::bfloat16, 2};
@@ -46,6 +46,51 @@ struct KernelObject {
     const tg::Kernel* kernel;
 };
 
+// A NumPy array's memory, shape and strides; returns its element count.
+int64_t unpack_host(PyObject* arg, Array& a) {
+    auto* p = py::detail::array_proxy(arg);
+    const auto [dtype, item] = dtype_of(p->descr);
+    a.dtype = dtype;
+    a.ndim = p->nd;
+    if (p->nd > tg::MAX_DIMS) throw std::invalid_argument("arrays of more than 16 dimensions are not supported by kernels");
+    a.data = p->data;
+    int64_t n = 1;
+    for (int i = 0; i < p->nd; ++i) {
+        a.shape[i] = p->dimensions[i];
+        if (p->dimensions[i] > 1 && p->strides[i] % item) throw std::invalid_argument("strides must be whole elements; copy the array");
+        a.strides[i] = p->strides[i] / item;
+        n *= p->dimensions[i];
+    }
+    return n;
+}
+
+// The same of an array in a GPU's memory, by the attributes CuPy gives it: dtype, shape, strides, data.ptr.
+int64_t unpack_device(PyObject* arg, Array& a) {
+    const auto o = py::reinterpret_borrow<py::object>(arg);
+    const py::tuple shape = o.attr("shape"), strides = o.attr("strides");
+    const py::object descr = o.attr("dtype");
+    const auto [dtype, item] = dtype_of(descr.ptr());
+    a.dtype = dtype;
+    a.ndim = int(shape.size());
+    if (a.ndim > tg::MAX_DIMS) throw std::invalid_argument("arrays of more than 16 dimensions are not supported by kernels");
+    a.data = reinterpret_cast<void*>(o.attr("data").attr("ptr").cast<uintptr_t>());
+    int64_t n = 1;
+    for (int i = 0; i < a.ndim; ++i) {
+        a.shape[i] = shape[i].cast<int64_t>();
+        const auto step = strides[i].cast<int64_t>();
+        if (a.shape[i] > 1 && step % item) throw std::invalid_argument("strides must be whole elements; copy the array");
+        a.strides[i] = step / item;
+        n *= a.shape[i];
+    }
+    return n;
+}
+
+#ifdef TG_DEVICE_ARRAYS  // this module's kernels work on a GPU's memory
+constexpr bool ON_DEVICE = true;
+#else
+constexpr bool ON_DEVICE = false;
+#endif
+
 // Fills `v` from a Python argument; returns its element count.
 int64_t unpack(PyObject* arg, Value& v, PyTypeObject* ndarray) {
     if (arg == Py_None) {
@@ -64,21 +109,12 @@ int64_t unpack(PyObject* arg, Value& v, PyTypeObject* ndarray) {
         if (v.i == -1 && PyErr_Occurred()) throw py::error_already_set();
         return 0;
     }
-    if (!PyObject_TypeCheck(arg, ndarray)) throw std::invalid_argument(std::string("kernels take arrays, numbers and None, not ") + Py_TYPE(arg)->tp_name);
-    auto* p = py::detail::array_proxy(arg);
+    const bool host = PyObject_TypeCheck(arg, ndarray);
+    if (ON_DEVICE && host) throw std::invalid_argument("CUDA kernels take arrays in the GPU's memory (CuPy's), not NumPy arrays");
+    if (!host && !(ON_DEVICE && PyObject_HasAttrString(arg, "__cuda_array_interface__")))
+        throw std::invalid_argument(std::string("kernels take arrays, numbers and None, not ") + Py_TYPE(arg)->tp_name);
     v.kind = Value::array;
-    const auto [dtype, item] = dtype_of(arg);
-    v.a.dtype = dtype;
-    v.a.ndim = p->nd;
-    if (p->nd > tg::MAX_DIMS) throw std::invalid_argument("arrays of more than 16 dimensions are not supported by kernels");
-    v.a.data = p->data;
-    int64_t n = 1;
-    for (int i = 0; i < p->nd; ++i) {
-        v.a.shape[i] = p->dimensions[i];
-        if (p->dimensions[i] > 1 && p->strides[i] % item) throw std::invalid_argument("strides must be whole elements; copy the array");
-        v.a.strides[i] = p->strides[i] / item;
-        n *= p->dimensions[i];
-    }
+    const int64_t n = host ? unpack_host(arg, v.a) : unpack_device(arg, v.a);
     static char empty;
     if (!v.a.data) v.a.data = &empty;  // an empty array is not None
     return n;
@@ -99,7 +135,7 @@ PyObject* kernel_call(PyObject* self, PyObject* const* args, size_t flags, PyObj
         int64_t largest = 0;
         for (int i = 0; i < n; ++i) largest = std::max(largest, unpack(args[i], values[i], ndarray_type()));
         for (int i : k.writes)
-            if (values[i].kind == Value::array && !(py::detail::array_proxy(args[i])->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_))
+            if (!ON_DEVICE && values[i].kind == Value::array && !(py::detail::array_proxy(args[i])->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_))
                 throw std::invalid_argument("argument " + std::to_string(i) + " is read-only but would be written");
         if (largest >= RELEASE_GIL_FROM) {
             py::gil_scoped_release release;

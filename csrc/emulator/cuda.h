@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../core/stream.h"
 #include "runtime.h"
 
 #define __global__
@@ -26,11 +27,9 @@ constexpr int warpSize = 32;
 
 #define DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(::emu::dynamic_shared())
 
-using cudaStream_t = struct EmulatedStream*;
+using cudaStream_t = CUstream_st*;
 
 namespace tg {
-
-inline thread_local cudaStream_t current_stream = nullptr;
 
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, cudaStream_t, A&&... args) {
