@@ -46,6 +46,9 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, cudaStre
 #if defined(__CUDA_ARCH__) && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define TG_NO_HOPPER 1  // this pass compiles for a chip without wgmma
 #endif
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#define TG_NO_AMPERE 1  // a chip without cp.async, bf16 and tf32
+#endif
 
 #else
 #define TG_EMULATED 1

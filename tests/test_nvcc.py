@@ -79,6 +79,17 @@ def test_compiles_without_spills_within_its_budget(source, arch, tmp_path):
         assert all(a <= b for a, b in zip(numbers(use), numbers(budget[kernel]), strict=True)), f"{kernel}: {use}, not {budget[kernel]}"
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_compiles_for_the_other_chips(source, tmp_path):
+    """Turing (kernels that need more are empty there), and what the driver makes of the compute_80 code on newer chips."""
+    nvcc("-cubin", "-gencode", "arch=compute_75,code=sm_75", source, "-o", tmp_path / "k.cubin")
+    nvcc("-ptx", "-gencode", "arch=compute_80,code=compute_80", source, "-o", tmp_path / "k.ptx")
+    for arch in ("sm_89", "sm_100", "sm_120"):
+        report = nvcc("-cubin", f"-arch={arch}", "-Xptxas", "-v", tmp_path / "k.ptx", "-o", tmp_path / "k.cubin")
+        assert re.search("Used [0-9]+ registers", report)
+        assert not re.search("[1-9][0-9]* bytes spill", report), f"{arch}: {report}"
+
+
 def test_every_wrapper_becomes_the_ptx_it_stands_for(tmp_path):
     nvcc("-ptx", "-gencode", "arch=compute_90a,code=compute_90a", HERE / "wrappers.cu", "-o", tmp_path / "wrappers.ptx")
     text = (tmp_path / "wrappers.ptx").read_text()

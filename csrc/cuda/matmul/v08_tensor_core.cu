@@ -37,6 +37,7 @@ template <class T> __device__ void round_operand(unsigned (&r)[4]) {  // fp32 co
 template <class T>
 __global__ void __launch_bounds__(THREADS)
     matmul_tensor_core(const __grid_constant__ Problem<T> problem, Chunks a_way, Chunks b_way) {
+#ifndef TG_NO_AMPERE
     DYNAMIC_SHARED(T, shared);
     T* const As = shared;
     T* const Bs = shared + STAGES * TileA<T>::SIZE;
@@ -97,6 +98,7 @@ __global__ void __launch_bounds__(THREADS)
                 const int c = tile.column + column + j * 8 + lane % 4 * 2 + e % 2;
                 if (r < p.M && c < p.N) p.C(r, c) = T(sum[i][j][e]);
             }
+#endif
 }
 
 template <class T> void run(const Problem<T>& p) {
