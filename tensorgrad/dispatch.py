@@ -31,6 +31,7 @@ class Kernel:
     source: str
     call: Callable[..., Any] = field(repr=False)
     writes: tuple[int, ...] = (0,)  # positions of the arrays it writes; () for one that returns a new array
+    chips: tuple[int, int] = (0, 9999)  # compute capabilities it runs on, first and last: 90 for 9.0
 
     @property
     def family(self) -> str:
@@ -78,8 +79,8 @@ def kernels_of(device: str) -> dict[str, dict[str, Kernel]]:
     table = _kernels.get(device)
     if table is None:
         table = _kernels[device] = {}
-        for name, path, types, source, writes, call in backends.load(device).load_kernels():
-            table.setdefault(name, {})[path] = Kernel(name, path, device, frozenset(types.split()), source, call, writes)
+        for name, path, types, source, writes, call, chips in backends.load(device).load_kernels():
+            table.setdefault(name, {})[path] = Kernel(name, path, device, frozenset(types.split()), source, call, writes, chips)
         for op in _ops.values():
             for kernel in op.python_kernels(device):
                 table.setdefault(op.name, {})[kernel.path] = kernel
@@ -106,15 +107,28 @@ def choose(op: Any, device: Any, dtype: str, *info: Any) -> Kernel:
     if not kernels:
         raise NoKernel(f"{op.name}: there is no kernel for device {device}")
     asked, who = _override_for(op, kernels)
-    why = []
-    for kernel in kernels:
-        if asked and asked not in (kernel.path, kernel.family):
-            continue
-        reason = f"does not compute {dtype}" if not kernel.takes(dtype) else op.supports(kernel, *info)
-        if reason is None:
-            return kernel
-        why.append(f"{kernel.path} {reason}")
-    raise NoKernel(f"{op.name} on {device}: " + (f"{asked} was asked for by {who}, but " if asked else "") + "; ".join(why))
+    refused = {kernel: _reason_against(op, kernel, device, dtype, info) for kernel in kernels}
+    able = [kernel for kernel in kernels if refused[kernel] is None]
+    wanted = [kernel for kernel in able if not asked or asked in (kernel.path, kernel.family)]
+    if wanted:
+        suited = [] if asked in {k.path for k in wanted} else [kernel for kernel in wanted if op.suits(kernel, *info)]
+        return (suited or wanted)[0]
+    why = "; ".join(f"{k.path} {refused[k]}" for k in kernels if not asked or asked in (k.path, k.family))
+    if asked:
+        why = f"{asked} was asked for by {who}, but {why}; what does: {', '.join(k.path for k in able) or 'none'}"
+    raise NoKernel(f"{op.name} on {device}: {why}")
+
+
+def _reason_against(op: Any, kernel: Kernel, device: Any, dtype: str, info: tuple) -> str | None:
+    """Why a kernel cannot do a call, or None when it can: its dtypes, its chips, what the op says."""
+    if not kernel.takes(dtype):
+        return f"does not compute {dtype} (it computes {', '.join(sorted(kernel.dtypes))})"
+    first, last = kernel.chips
+    if first and (first > (chip := device.backend.chip(device.index)) or chip > last):
+        upto = "or newer" if last == 9999 else f"to {last / 10:.1f}"
+        return f"needs compute capability {first / 10:.1f} {upto}, but {device} has {chip / 10:.1f}"
+    reason: str | None = op.supports(kernel, *info)
+    return reason
 
 
 def _override_for(op: Any, kernels: list[Kernel]) -> tuple[str | None, str]:

@@ -100,18 +100,25 @@ class Op:
                 path, types, _, writes = mark
                 yield Kernel(self.name, path, device, frozenset(types.split()), self.source, getattr(self, attribute), writes)
 
-    def kernel(self, device: Any, array: Any) -> Callable[..., Any]:
-        """The kernel for this device and this array's dtype; remembered until a choice changes."""
-        key = (device, array.dtype)
+    def kernel(self, device: Any, array: Any, *info: Any) -> Callable[..., Any]:
+        """The kernel for this device and this array's dtype; remembered until a choice changes.
+
+        `info`, which `supports` and `suits` are told, is what else the choice depends on: a few kinds of calls, not every shape.
+        """
+        key = (device, array.dtype, *info)
         picked = self.picked.get(key)
         if picked is None:
             name = dtypes.BY_NUMPY[array.dtype].name
-            picked = self.picked[key] = dispatch.choose(self, device, name).for_dtype(name)
+            picked = self.picked[key] = dispatch.choose(self, device, name, *info).for_dtype(name)
         return picked
 
     def supports(self, kernel: Kernel, *info: Any) -> str | None:
         """Why a kernel cannot do this call ("needs ..."), or None when it can."""
         return None
+
+    def suits(self, kernel: Kernel, *info: Any) -> bool:
+        """Whether a kernel that can do this call is good at it; one that is not is passed over unless it is asked for by its path."""
+        return True
 
     def reference(self, *args: Any, **kwargs: Any) -> Any:
         """The op on float64 NumPy arrays, written for clarity."""

@@ -13,9 +13,11 @@ import pytest
 
 import tensorgrad as tg
 from tensorgrad import dispatch
+from tensorgrad.ops.shared.activation import ACTIVATIONS
 
 emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
 KERNELS = {path: k for path, k in dispatch.kernels_of("emu")["matmul"].items() if k.family == "cuda"}
+GEMM = {path: k for path, k in dispatch.kernels_of("emu")["gemm"].items() if k.family == "cuda"}  # rungs with an epilogue
 RUNGS = [(path, name) for path, k in sorted(KERNELS.items()) for name in sorted(k.dtypes)]
 NUMPY = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 TOLERANCE = {"float32": 1e-6, "float64": 1e-14, "float16": 1e-3, "bfloat16": 8e-3, "tf32": 1e-3}  # of one rounding, about
@@ -90,6 +92,47 @@ def test_nan_and_infinity_stay_in_their_rows(path, name):
     assert np.isnan(out[3]).all()
     assert np.isposinf(out[7]).all()
     assert (np.delete(out, [3, 7], 0) == 24).all()
+
+
+ADDENDS = [((), None), (("N",), None), (None, ("N",)), (("M", "N"), ("M", 1)), (("M", 1), ("N",)), ((1, "N"), (1, 1))]  # C0, bias
+
+
+def after(rng, name, c0, bias, size):
+    """Random addends whose shapes are given by names of dimensions."""
+    return [None if s is None else operand(rng, tuple(size.get(d, d) for d in s), NUMPY[name], "N") for s in (c0, bias)]
+
+
+def check_gemm(path, name, a, b, c0, bias, alpha, beta, activation):
+    out = emu.xp.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]), NUMPY[name])
+    GEMM[path].call(out, a, b, c0, bias, alpha, beta, activation)
+    wide = [None if x is None else x.astype(np.float64) for x in (a, b, c0, bias)]
+    total = dispatch._ops["gemm"].reference(*wide, alpha, beta)
+    want = list(ACTIVATIONS.values())[activation].reference(total)
+    # An activation shrinks the sum more than its error (slopes are at most 1.13): the error is judged against the sum.
+    error = np.linalg.norm(out.astype(np.float64) - want) / (np.linalg.norm(total) or 1)
+    assert error <= TOLERANCE["tf32" if path.endswith("tf32") else name], f"relative error {error:.3g}"
+
+
+@pytest.mark.parametrize("activation", range(len(ACTIVATIONS)), ids=list(ACTIVATIONS))
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path, k in sorted(GEMM.items()) for name in sorted(k.dtypes)])
+def test_alpha_beta_bias_activation(path, name, activation):
+    rng = np.random.default_rng(zlib.crc32(f"{path} {name}".encode()) + activation)
+    for (m, n, k), shapes in zip([(1, 1, 1), (33, 65, 17), (130, 127, 35), (5, 9, 300), (129, 1, 3), (2, 130, 0)], ADDENDS, strict=True):
+        a, b = operand(rng, (m, k), NUMPY[name], "N"), operand(rng, (k, n), NUMPY[name], "T")
+        check_gemm(path, name, a, b, *after(rng, name, *shapes, {"M": m, "N": n}), 0.75, -1.5, activation)
+    a, b = operand(rng, (2, 1, 9, 20), NUMPY[name], "T"), operand(rng, (3, 20, 11), NUMPY[name], "N")  # batches, and addends of some
+    check_gemm(path, name, a, b, *after(rng, name, (3, 1, 11), (2, 1, 9, 1), {}), 2.0, 0.5, activation)
+    check_gemm(path, name, a, b, *after(rng, name, (2, 3, 9, 11), None, {}), 1.0, 1.0, activation)
+
+
+@pytest.mark.parametrize("path", sorted(GEMM))
+def test_a_gelu_is_exact_in_its_tail_and_not_a_number_stays_one(path):
+    name = sorted(GEMM[path].dtypes)[0]
+    x = np.array([[-30, -9, -5, -1, -0.25, 0, 0.25, 1, 5, 9, 30, np.nan]], NUMPY[name])
+    for activation, f in enumerate(ACTIVATIONS.values()):
+        out = emu.xp.empty(x.shape, NUMPY[name])
+        GEMM[path].call(out, np.ones((1, 1), NUMPY[name]), x, None, None, 1.0, 0.0, activation)
+        np.testing.assert_allclose(out.astype(np.float64), f.reference(x.astype(np.float64)), rtol=0.01, atol=1e-7)
 
 
 def test_what_cannot_be_computed_is_refused_before_the_launch():

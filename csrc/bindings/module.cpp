@@ -131,6 +131,7 @@ PyObject* kernel_call(PyObject* self, PyObject* const* args, size_t flags, PyObj
         const auto n = PyVectorcall_NARGS(flags);
         if (kwnames && PyTuple_GET_SIZE(kwnames)) throw std::invalid_argument("kernels take positional arguments only");
         if (n != k.arity) throw std::invalid_argument("expected " + std::to_string(k.arity) + " arguments, got " + std::to_string(n));
+        tg::check_chip(k);
         Value values[MAX_ARGS];
         int64_t largest = 0;
         for (int i = 0; i < n; ++i) largest = std::max(largest, unpack(args[i], values[i], ndarray_type()));
@@ -196,9 +197,10 @@ PYBIND11_MODULE(TG_MODULE, m) {
     m.def("kernels", [] {
         py::list out;
         for (const tg::Kernel& k : tg::registry())
-            out.append(py::make_tuple(k.op, k.path, k.dtypes, k.source, py::tuple(py::cast(k.writes)), make_kernel(k)));
+            out.append(py::make_tuple(k.op, k.path, k.dtypes, k.source, py::tuple(py::cast(k.writes)), make_kernel(k),
+                                      py::make_tuple(k.chips.first, k.chips.last)));
         return out;
-    }, "(op, path, dtypes, source, positions written, callable) of every kernel");
+    }, "(op, path, dtypes, source, positions written, callable, (first, last) compute capability) of every kernel");
     m.def("set_num_threads", [](int n) { omp_set_num_threads(n); });
     m.def("get_num_threads", [] { return omp_get_max_threads(); });
 #ifdef TG_EXTRAS

@@ -1,4 +1,5 @@
 // Kernels register themselves: TG_KERNEL(softmax, "cpu/rows", "float32 float64", softmax_rows) at file scope.
+// A kernel for some chips only says which: TG_KERNEL(..., Chips{80}) from compute capability 8.0 on, Chips{90, 99} for Hopper alone.
 // A kernel is an ordinary function. Its parameters say how Python arguments arrive: `const Array&` is read, `Array&` is
 // written, int64_t, double and bool are numbers. None arrives as an Array that is false.
 #pragma once
@@ -18,11 +19,16 @@ struct Value {  // one argument as it came from Python
     double d = 0;
 };
 
+struct Chips {  // compute capabilities, 80 for 8.0, that a kernel runs on: from the first to the last
+    int first = 0, last = 9999;
+};
+
 struct Kernel {
     const char* op;
     const char* path;    // family/rung
     const char* dtypes;  // names, separated by blanks
     const char* source;
+    Chips chips;
     int arity;
     std::vector<int> writes;
     void (*call)(Value*);
@@ -31,6 +37,20 @@ struct Kernel {
 inline std::vector<Kernel>& registry() {
     static std::vector<Kernel> kernels;
     return kernels;
+}
+
+// The compute capability of the chip kernels run on, 80 for 8.0; 0 where chips do not matter. The modules put their own ways here.
+inline int (*chip)() = [] { return 0; };
+
+inline std::string capability(int chip) { return std::to_string(chip / 10) + "." + std::to_string(chip % 10); }
+
+inline void check_chip(const Kernel& kernel) {
+    const Chips need = kernel.chips;
+    if (need.first == 0) return;
+    const int here = chip();
+    if (here >= need.first && here <= need.last) return;
+    throw std::invalid_argument("needs compute capability " + capability(need.first) + (need.last < 9999 ? " to " + capability(need.last) : " or newer") +
+                                ", but this chip has " + capability(here));
 }
 
 // How a kernel is called. The emulator puts its own way here, with the arrays between guard pages.
@@ -67,15 +87,15 @@ template <class... P, void (*F)(P...)> struct Adapter<F> {
         ((std::is_same_v<P, Array&> ? out.push_back(i++) : void(i++)), ...);
         return out;
     }
-    static bool add(const char* op, const char* path, const char* dtypes, const char* source) {
-        registry().push_back({op, path, dtypes, source, int(sizeof...(P)), writes(), &call});
+    static bool add(const char* op, const char* path, const char* dtypes, const char* source, Chips chips = {}) {
+        registry().push_back({op, path, dtypes, source, chips, int(sizeof...(P)), writes(), &call});
         return true;
     }
 };
 
 #define TG_JOIN2(a, b) a##b
 #define TG_JOIN(a, b) TG_JOIN2(a, b)
-#define TG_KERNEL(op, path, dtypes, function) \
-    static const bool TG_JOIN(registered_, __COUNTER__) = ::tg::Adapter<&function>::add(#op, path, dtypes, __FILE__);
+#define TG_KERNEL(op, path, dtypes, function, ...) \
+    static const bool TG_JOIN(registered_, __COUNTER__) = ::tg::Adapter<&function>::add(#op, path, dtypes, __FILE__ __VA_OPT__(, ) __VA_ARGS__);
 
 }  // namespace tg

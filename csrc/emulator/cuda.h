@@ -106,6 +106,8 @@ template <class T> T atomicCAS(T* p, std::type_identity_t<T> expected, std::type
 }
 
 // ---- maths and bits
+using std::erfc;
+using std::exp;
 using std::max;
 using std::min;
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }

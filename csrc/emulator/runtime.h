@@ -76,6 +76,7 @@ struct Settings {
     unsigned seed = 0;   // 0: threads start in ascending order; else shuffled
     bool eager = false;  // asynchronous copies and products happen at once, not at the last legal moment
     int threads = 0;     // operating-system threads for blocks; 0: one per core
+    int chip = 90;       // the compute capability the emulator claims to have, 90 for 9.0
 };
 extern Settings settings;
 

@@ -2,7 +2,8 @@
 
 A backend module offers: `xp` (the array module), `families` (kernel families, preferred first), `check(index)`
 (an error where the device is not there), `asarray(a)` and `to_numpy(a)` (storage from and to NumPy), `load_kernels()`
-(yields dispatch.Kernel), `describe()` (rows for `tensorgrad doctor`), `synchronize()`. It may name another device with the same
+(yields dispatch.Kernel), `describe()` (rows for `tensorgrad doctor`), `synchronize()`, and
+where kernels are made for some chips only `chip(index)` (the compute capability, 90 for 9.0). It may name another device with the same
 storage in `borrows`: that device's kernels then serve where it has none of its own.
 """
 from __future__ import annotations

@@ -105,8 +105,8 @@ def to_numpy(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def load_kernels() -> Iterator[tuple[str, str, str, str, object]]:
-    """(op, rung, dtypes, source, callable) of every kernel compiled into the extension."""
+def load_kernels() -> Iterator[tuple]:
+    """(op, rung, dtypes, source, writes, callable, chips) of every kernel compiled into the extension."""
     yield from ext.kernels()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import dispatch
 from . import cpu
 
 families = ("cuda", "cpu")
@@ -54,15 +55,25 @@ def _load_extension() -> ModuleType:
 ext = _load_extension()
 
 
-def configure(seed: int | None = None, eager: bool | None = None, threads: int | None = None) -> None:
+def configure(seed: int | None = None, eager: bool | None = None, threads: int | None = None, chip: float | None = None) -> None:
     """How kernels run from here on; None leaves a setting as it is.
 
     `seed`: 0 starts the threads of a block in ascending order, any other number shuffles them. `eager`: asynchronous copies and
     products happen at once instead of at the last moment the hardware may take. `threads`: processor threads for the blocks of a
-    launch, 0 for one per core.
+    launch, 0 for one per core. `chip`: the compute capability the emulator claims to have, at first 9.0: kernels that need another
+    are refused and are no defaults.
     """
-    old = ext.settings()
-    ext.configure(*(o if n is None else n for o, n in zip(old, (seed, eager, threads), strict=True)))
+    if chip is not None and not 1 <= chip < 100:
+        raise ValueError(f"emu.configure: chip must be a compute capability such as 8.0 or 9.0, not {chip!r}")
+    old, new = ext.settings(), (seed, eager, threads, None if chip is None else round(chip * 10))
+    ext.configure(*(o if n is None else n for o, n in zip(old, new, strict=True)))
+    if new[-1] not in (None, old[-1]):
+        dispatch._forget_choices()
+
+
+def chip(index: int | None = None) -> int:
+    """The compute capability the emulator claims to have: 90 for 9.0."""
+    return int(ext.settings()[-1])
 
 
 def check(index: int | None) -> None:
@@ -81,8 +92,8 @@ def to_numpy(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def load_kernels() -> Iterator[tuple[str, str, str, str, object]]:
-    """(op, rung, dtypes, source, writes, callable) of every CUDA kernel compiled for the emulator."""
+def load_kernels() -> Iterator[tuple]:
+    """(op, rung, dtypes, source, writes, callable, chips) of every CUDA kernel compiled for the emulator."""
     yield from ext.kernels()
 
 
@@ -92,7 +103,7 @@ def synchronize() -> None:
 
 def describe() -> list[tuple[str, str]]:
     """Rows for `tensorgrad doctor`."""
-    seed, eager, threads = ext.settings()
+    seed, eager, threads, claimed = ext.settings()
     return [("emulator", f"CUDA kernels on the processor (extension {ext.__name__.rpartition('.')[2]})"),
-            ("thread order", f"shuffled by seed {seed}" if seed else "ascending"),
+            ("compute capability", f"{claimed / 10:.1f}, claimed"), ("thread order", f"shuffled by seed {seed}" if seed else "ascending"),
             ("asynchronous work", "eager" if eager else "as late as is legal"), ("threads", str(threads or "one per core"))]

@@ -1,6 +1,7 @@
 """addmm, addmv, baddbmm: beta * input + alpha * (a @ b)."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,15 +10,18 @@ import numpy as np
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
+from .gemm import check_addend
+from .matmul import check_operands
+from .mm import expect_dims, expect_one_batch
 
 
-def scaled_sum(op: str, input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
-    """beta * input + alpha * product, where `input` must broadcast to the product. With beta = 0 NaN in `input` is ignored."""
-    shape, want = input.array.shape, product.array.shape
-    if len(shape) > len(want) or any(s not in (1, w) for s, w in zip(shape[::-1], want[::-1], strict=False)):
-        raise RuntimeError(f"{op}: input of shape {tuple(shape)} does not broadcast to the product's shape {tuple(want)}")
-    if input.dtype is not product.dtype:
-        raise RuntimeError(f"{op}: input is {input.dtype.name} but the product is {product.dtype.name}; convert one with .to(...)")
+def scaled_sum(op: str, input: Tensor, mat1: Tensor, mat2: Tensor, beta: float, alpha: float) -> Tensor:
+    """beta * input + alpha * (mat1 @ mat2), where `input` must broadcast to the product. With beta = 0 NaN in `input` is ignored."""
+    check_operands(op, mat1, mat2)
+    check_addend(op, "input", input, mat1, mat2)
+    if mat1.dtype.is_floating_point:
+        return fn.gemm(mat1, mat2, input, alpha=alpha, beta=beta)
+    product = fn.matmul(mat1, mat2)
     if alpha != 1:
         product = product * alpha
     if beta == 0:
@@ -32,13 +36,19 @@ class Addmm(Op):
     composite = True
 
     def forward(self, input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        return scaled_sum("addmm", input, fn.mm(mat1, mat2), beta, alpha)
+        expect_dims("addmm", mat1=(mat1, 2), mat2=(mat2, 2))
+        return scaled_sum("addmm", input, mat1, mat2, beta, alpha)
 
     def reference(self, c: Any, x: Any, y: Any, beta: float = 1, alpha: float = 1) -> Any:
-        return beta * c + alpha * np.einsum("nm,mp->np", x, y)
+        return (beta * c if beta else 0) + alpha * np.einsum("nm,mp->np", x, y)
 
     def cases(self) -> Iterable[Case]:
-        yield from (Case(T(2), T(3, 5), T(5, 2)), Case(T(3, 2), T(3, 5), T(5, 2), beta=0.5, alpha=-2), Case(T(3, 1), T(3, 0), T(0, 2)))
+        yield from (Case(T(2), T(3, 5), T(5, 2)), Case(T(3, 2), T(3, 5), T(5, 2), beta=0.5, alpha=-2), Case(T(3, 1), T(3, 0), T(0, 2)),
+                    Case(T(3, 2, values=[[math.nan] * 2] * 3, grad=False), T(3, 5), T(5, 2), beta=0),
+                    Case(T(1, 7), T(3, 5), T(5, 7), alpha=3),
+                    Case(T(2, dtype="int64", high=5), T(3, 5, dtype="int64", high=5), T(5, 2, dtype="int64", high=5), beta=2, alpha=3))
+        yield Case(T(3, 2), T(3, 4), T(5, 2), error=(RuntimeError, "addmm: dim 1 of (3, 4) is 4 but dim 0 of (5, 2) is 5"))
+        yield Case(T(3, 2, dtype="int64"), T(3, 5), T(5, 2), error=(RuntimeError, "addmm: input is int64 but the product is float32"))
         yield Case(T(3), T(3, 5), T(5, 2),
                    error=(RuntimeError, "addmm: input of shape (3,) does not broadcast to the product's shape (3, 2)"))
 
@@ -50,7 +60,8 @@ class Addmv(Op):
     composite = True
 
     def forward(self, input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        return scaled_sum("addmv", input, fn.mv(mat, vec), beta, alpha)
+        expect_dims("addmv", mat=(mat, 2), vec=(vec, 1))
+        return scaled_sum("addmv", input, mat, vec, beta, alpha)
 
     def reference(self, c: Any, x: Any, y: Any, beta: float = 1, alpha: float = 1) -> Any:
         return beta * c + alpha * np.einsum("nm,m->n", x, y)
@@ -67,7 +78,9 @@ class Baddbmm(Op):
     composite = True
 
     def forward(self, input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        return scaled_sum("baddbmm", input, fn.bmm(batch1, batch2), beta, alpha)
+        expect_dims("baddbmm", batch1=(batch1, 3), batch2=(batch2, 3))
+        expect_one_batch("baddbmm", batch1, batch2)
+        return scaled_sum("baddbmm", input, batch1, batch2, beta, alpha)
 
     def reference(self, c: Any, x: Any, y: Any, beta: float = 1, alpha: float = 1) -> Any:
         return beta * c + alpha * np.einsum("bnm,bmp->bnp", x, y)

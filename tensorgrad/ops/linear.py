@@ -15,7 +15,7 @@ class Linear(Op):
     """y[..., o] = sum over i of input[..., i] weight[o, i] + bias[o]: the affine map of a dense layer.
 
     input (..., in), weight (out, in) or (in,), bias (out,) or () (which PyTorch refuses beside a vector). All of one floating
-    dtype. Runs on the kernel chosen for matmul.
+    dtype. Runs on the kernel chosen for matmul, which adds the bias where it can (gemm).
     """
 
     name = "linear"
@@ -26,13 +26,15 @@ class Linear(Op):
         x, w = input.array, weight.array
         if w.ndim not in (1, 2) or x.ndim == 0 or x.shape[-1] != w.shape[-1] or x.dtype != w.dtype or input.device is not weight.device:
             raise _wrong(input, weight)
-        y = MATMUL.multiply(input.device, x, w.T)
-        if bias is not None:
+        if bias is None:
+            y = MATMUL.multiply(input.device, x, w.T)
+        else:
             b = bias.array
-            if b.shape != w.shape[:-1] or b.dtype != x.dtype:
-                raise RuntimeError(f"linear: bias has shape {tuple(b.shape)} and is {bias.dtype.name} but weight {tuple(w.shape)} of "
-                                   f"{weight.dtype.name} expects {tuple(w.shape[:-1])} of the same dtype")
-            y += b
+            if b.shape != w.shape[:-1] or b.dtype != x.dtype or bias.device is not input.device:
+                raise RuntimeError(f"linear: bias has shape {tuple(b.shape)} and is {bias.dtype.name} on {bias.device} but weight "
+                                   f"{tuple(w.shape)} of {weight.dtype.name} expects {tuple(w.shape[:-1])} of the same dtype, "
+                                   f"on {input.device}")
+            y = MATMUL.multiply(input.device, x, w.T, None, b, 1.0, 1.0, 0)
         if ctx.edges is not None:
             ctx.save(input if ctx.edges[1] else None, weight if ctx.edges[0] else None)
             ctx.outputs_dim = w.ndim - 1

@@ -31,30 +31,32 @@ class Matmul(Op):
         check_operands(self.name, input, other)
         if ctx.edges is not None:
             ctx.save(input if ctx.edges[1] else None, other if ctx.edges[0] else None)
-            ctx.dims = (x.ndim, y.ndim)
             ctx.shapes = (x.shape, y.shape)
         return wrap(self.multiply(input.device, x, y), input.device)
 
-    def multiply(self, device: Any, x: Any, y: Any) -> Any:
-        """The product of two arrays whose shapes fit."""
+    def multiply(self, device: Any, x: Any, y: Any, *after: Any) -> Any:
+        """The product of two arrays whose shapes fit; `after` it what gemm's kernels take: C0, bias, alpha, beta, activation."""
         xp = device.backend.xp
-        kernel = self.kernel(device, x)
+        kernel = (fn.gemm.op if after else self).kernel(device, x)
         if x.ndim == 2 and y.ndim == 2:
             out = xp.empty((x.shape[0], y.shape[1]), x.dtype)
-            kernel(out, x, y)
+            kernel(out, x, y, *after)
             return out
         row, column = x.ndim == 1, y.ndim == 1
         if row:
             x = x[None]
         if column:
             y = y[:, None]
-        if y.ndim == 2 and x.ndim > 2 and x.flags.c_contiguous:  # one tall product instead of a batch of short ones
+        if after and (row or column):  # the product gets a dimension, so what is added to it does
+            new = (..., None) if column else (..., None, slice(None))
+            after = (*(a if a is None or a.ndim < len(new) - 1 else a[new] for a in after[:2]), *after[2:])
+        if y.ndim == 2 and x.ndim > 2 and x.flags.c_contiguous and not _has_rows(after):  # one tall product, not a batch of short ones
             out = xp.empty((*x.shape[:-1], y.shape[1]), x.dtype)
-            kernel(out.reshape(-1, y.shape[1]), x.reshape(-1, x.shape[-1]), y)
+            kernel(out.reshape(-1, y.shape[1]), x.reshape(-1, x.shape[-1]), y, *after)
         else:
             batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
             out = xp.empty((*batch, x.shape[-2], y.shape[-1]), x.dtype)
-            kernel(out, x, y)
+            kernel(out, x, y, *after)
         if row:
             out = out[..., 0, :]
         return out[..., 0] if column else out
@@ -71,21 +73,25 @@ class Matmul(Op):
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         x, y = ctx.saved
-        left, right = ctx.dims
+        return self.gradients(g, x, y, ctx.shapes, ctx.edges)
+
+    def gradients(self, g: Tensor, x: Any, y: Any, shapes: Any, wanted: Any) -> tuple:
+        """Of a product with operands of these shapes, those that are wanted: g y^T and x^T g."""
+        left, right = len(shapes[0]), len(shapes[1])
         if left == 1:
             g = g.unsqueeze(-1 if right == 1 else -2)
         if right == 1:
             g = g.unsqueeze(-1)
         dx = dy = None
-        if ctx.edges[0]:
+        if wanted[0]:
             y = y.unsqueeze(0) if right == 1 else fn.transpose(y, -2, -1)
-            dx = _summed(fn.matmul(g, y), ctx.shapes[0])
-        if ctx.edges[1]:
+            dx = _summed(fn.matmul(g, y), shapes[0])
+        if wanted[1]:
             if right <= 2 < left:  # y was shared by the batch: the sum over the batch is one product
                 rows = int(np.prod(x.array.shape[:-1]))
                 x, g = x.reshape(rows, x.array.shape[-1]), g.reshape(rows, g.array.shape[-1])
             x = x.unsqueeze(-1) if left == 1 else fn.transpose(x, -2, -1)
-            dy = _summed(fn.matmul(x, g), ctx.shapes[1])
+            dy = _summed(fn.matmul(x, g), shapes[1])
         return dx, dy
 
     def reference(self, x: Any, y: Any) -> Any:
@@ -144,6 +150,11 @@ def _for_blas(a: Any) -> Any:
     if a.flags.c_contiguous or (columns == size and rows >= n * size) or (rows == size and columns >= m * size):
         return a
     return np.ascontiguousarray(a)
+
+
+def _has_rows(after: tuple) -> bool:
+    """Whether what is added to the product differs from row to row."""
+    return any(a is not None and a.ndim > 1 for a in after[:2])
 
 
 def _summed(g: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -19,6 +19,13 @@ def expect_dims(op: str, **wanted: tuple[Tensor, int]) -> None:
                                "matmul takes any number")
 
 
+def expect_one_batch(op: str, input: Tensor, other: Tensor) -> None:
+    """RuntimeError unless two batches are of one size."""
+    x, y = input.array.shape, other.array.shape
+    if x[0] != y[0]:
+        raise RuntimeError(f"{op}: dim 0 of {tuple(x)} and of {tuple(y)} differ; matmul broadcasts batches")
+
+
 class Mm(Op):
     """z = input @ mat2 of two matrices (n, m) and (m, p)."""
 
@@ -46,9 +53,7 @@ class Bmm(Op):
 
     def forward(self, input: Tensor, mat2: Tensor) -> Tensor:
         expect_dims("bmm", input=(input, 3), mat2=(mat2, 3))
-        x, y = input.array.shape, mat2.array.shape
-        if x[0] != y[0]:
-            raise RuntimeError(f"bmm: dim 0 of {tuple(x)} and of {tuple(y)} differ; matmul broadcasts batches")
+        expect_one_batch("bmm", input, mat2)
         return fn.matmul(input, mat2)
 
     def reference(self, x: Any, y: Any) -> Any:

@@ -3,7 +3,7 @@
 // Both operands are staged k-first: tile[k][i] is A(row + i, k) or B(k, column + i). So B is staged as the transpose it is, and
 // one function serves both. Beyond the edges a tile holds zeros, which add nothing.
 #pragma once
-#include "problem.h"
+#include "epilogue.h"
 
 namespace tg::matmul {
 
@@ -79,9 +79,11 @@ template <int BK, int LENGTH, int THREADS> struct Staged {
     }
 };
 
-// Four neighbours of a row of C.
-__device__ inline void store_quad(const Problem<float>& p, int row, int column, float4 q) {
+// Four neighbours of a row of C, by way of an epilogue.
+template <class E = Plain> __device__ void store_quad(const Problem<float>& p, int row, int column, float4 q, const E& epilogue = {}) {
     if (row >= p.M) return;
+    const auto end = [&](float sum, int j) { return column + j < p.N ? epilogue(sum, row, column + j) : 0.0f; };
+    q = make_float4(end(q.x, 0), end(q.y, 1), end(q.z, 2), end(q.w, 3));
     float* to = &p.C(row, column);
     if (column + 3 < p.N && p.C.right == 1 && reinterpret_cast<uintptr_t>(to) % 16 == 0) {
         *reinterpret_cast<float4*>(to) = q;

@@ -13,8 +13,9 @@ constexpr int BM = 128, BN = 128, BK = 16, THREADS = 256, PAD = 4;
 
 }  // namespace
 
+template <class E>
 __global__ void __launch_bounds__(THREADS)
-    matmul_double_buffered(const __grid_constant__ Problem<float> problem, Quads a_way, Quads b_way) {
+    matmul_double_buffered(const __grid_constant__ Problem<float> problem, Quads a_way, Quads b_way, const __grid_constant__ E epilogue) {
     __shared__ __align__(16) float As[2][BK][BM + PAD];
     __shared__ __align__(16) float Bs[2][BK][BN + PAD];
     const Problem<float> p = problem.of_batch(blockIdx.z);
@@ -37,16 +38,23 @@ __global__ void __launch_bounds__(THREADS)
         c.add(As[buffer], Bs[buffer]);
         buffer ^= 1;
     }
-    c.store(p, tile);
+    c.store(p, tile, epilogue.of_batch(problem, blockIdx.z));
 }
 
-void double_buffered(Array& out, const Array& a, const Array& b) {
-    for_batches<float>(out, a, b, [](const Problem<float>& p) {
+template <class E> void run(Array& out, const Array& a, const Array& b, const E& epilogue) {
+    for_batches<float>(out, a, b, [&](const Problem<float>& p) {
         const Quads a_way = quads_of(p.A), b_way = quads_of(p.B.transposed());
-        launch(matmul_double_buffered, grid_of_tiles<BM, BN>(p), THREADS, 0, current_stream, p, a_way, b_way);
+        launch(matmul_double_buffered<E>, grid_of_tiles<BM, BN>(p), THREADS, 0, current_stream, p, a_way, b_way, epilogue);
     });
 }
 
+void double_buffered(Array& out, const Array& a, const Array& b) { run(out, a, b, Plain()); }
+void double_buffered_gemm(Array& out, const Array& a, const Array& b, const Array& c0, const Array& bias, double alpha, double beta,
+                          int64_t activation) {
+    run(out, a, b, Fused<float>(out, c0, bias, alpha, beta, activation));
+}
+
 TG_KERNEL(matmul, "cuda/v07_double_buffered", "float32", double_buffered)
+TG_KERNEL(gemm, "cuda/v07_double_buffered", "float32", double_buffered_gemm)
 
 }  // namespace tg::matmul

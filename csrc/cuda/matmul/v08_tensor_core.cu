@@ -4,6 +4,7 @@
 // Bottleneck: shared memory, which every warp reads its operands from; Hopper's wgmma reads it in place.
 // Measure: python benchmarks/matmul_ladder.py v08_tensor_core (emulated time)
 #include "../../device/mma.cuh"
+#include "epilogue.h"
 #include "tensor_tile.h"
 
 namespace tg::matmul {
@@ -34,9 +35,9 @@ template <class T> __device__ void round_operand(unsigned (&r)[4]) {  // fp32 co
 
 }  // namespace
 
-template <class T>
+template <class T, class E>
 __global__ void __launch_bounds__(THREADS)
-    matmul_tensor_core(const __grid_constant__ Problem<T> problem, Chunks a_way, Chunks b_way) {
+    matmul_tensor_core(const __grid_constant__ Problem<T> problem, Chunks a_way, Chunks b_way, const __grid_constant__ E epilogue) {
 #ifndef TG_NO_AMPERE
     DYNAMIC_SHARED(T, shared);
     T* const As = shared;
@@ -88,6 +89,7 @@ __global__ void __launch_bounds__(THREADS)
     }
 
     // Lane 4 g + t holds two neighbours in each of the rows g and g + 8 of every piece.
+    const E finish = epilogue.of_batch(problem, blockIdx.z);
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll
@@ -96,25 +98,37 @@ __global__ void __launch_bounds__(THREADS)
             for (int e = 0; e < 4; ++e) {
                 const int r = tile.row + row + i * 16 + lane / 4 + e / 2 * 8;
                 const int c = tile.column + column + j * 8 + lane % 4 * 2 + e % 2;
-                if (r < p.M && c < p.N) p.C(r, c) = T(sum[i][j][e]);
+                if (r < p.M && c < p.N) p.C(r, c) = T(finish(sum[i][j][e], r, c));
             }
 #endif
 }
 
-template <class T> void run(const Problem<T>& p) {
+template <class T, class E> void run(const Problem<T>& p, const E& epilogue) {
     const Chunks a_way = chunks_of(p.A), b_way = chunks_of(p.B.transposed());
-    launch(matmul_tensor_core<T>, grid_of_tiles<BM, BN>(p), THREADS, SHARED<T>, current_stream, p, a_way, b_way);
+    launch(matmul_tensor_core<T, E>, grid_of_tiles<BM, BN>(p), THREADS, SHARED<T>, current_stream, p, a_way, b_way, epilogue);
 }
 
 void tensor_core(Array& out, const Array& a, const Array& b) {
-    by_dtype<__nv_bfloat16, __half>(out, a, b, []<class T>(const Problem<T>& p) { run(p); });
+    by_dtype<__nv_bfloat16, __half>(out, a, b, []<class T>(const Problem<T>& p) { run(p, Plain()); });
+}
+void tensor_core_gemm(Array& out, const Array& a, const Array& b, const Array& c0, const Array& bias, double alpha, double beta,
+                      int64_t activation) {
+    by_dtype<__nv_bfloat16, __half>(out, a, b, [&]<class T>(const Problem<T>& p) {
+        run(p, Fused<T>(out, c0, bias, alpha, beta, activation));
+    });
 }
 
 void tensor_core_tf32(Array& out, const Array& a, const Array& b) {
-    for_batches<float>(out, a, b, [](const Problem<float>& p) { run(p); });
+    for_batches<float>(out, a, b, [](const Problem<float>& p) { run(p, Plain()); });
+}
+void tensor_core_tf32_gemm(Array& out, const Array& a, const Array& b, const Array& c0, const Array& bias, double alpha, double beta,
+                           int64_t activation) {
+    for_batches<float>(out, a, b, [&](const Problem<float>& p) { run(p, Fused<float>(out, c0, bias, alpha, beta, activation)); });
 }
 
-TG_KERNEL(matmul, "cuda/v08_tensor_core", "bfloat16 float16", tensor_core)
-TG_KERNEL(matmul, "cuda/v08_tensor_core_tf32", "float32", tensor_core_tf32)
+TG_KERNEL(matmul, "cuda/v08_tensor_core", "bfloat16 float16", tensor_core, Chips{80})
+TG_KERNEL(matmul, "cuda/v08_tensor_core_tf32", "float32", tensor_core_tf32, Chips{80})
+TG_KERNEL(gemm, "cuda/v08_tensor_core", "bfloat16 float16", tensor_core_gemm, Chips{80})
+TG_KERNEL(gemm, "cuda/v08_tensor_core_tf32", "float32", tensor_core_tf32_gemm, Chips{80})
 
 }  // namespace tg::matmul

@@ -5,7 +5,7 @@
 // Measure: python benchmarks/matmul_ladder.py v09_hopper (emulated time)
 #include "../../device/tma.cuh"
 #include "../../device/wgmma.cuh"
-#include "problem.h"
+#include "epilogue.h"
 
 namespace tg::matmul {
 
@@ -67,10 +67,10 @@ template <int TA, int TB> __device__ void multiply_add(float (&d)[64], uint64_t 
 
 }  // namespace
 
-template <class T, int TA, int TB>  // TA, TB: the tiles lie i-fastest
+template <class T, int TA, int TB, class E>  // TA, TB: the tiles lie i-fastest
 __global__ void __launch_bounds__(THREADS)
     matmul_hopper(const __grid_constant__ Problem<T> p, const __grid_constant__ CUtensorMap a_map,
-                  const __grid_constant__ CUtensorMap b_map, Feed a_feed, Feed b_feed) {
+                  const __grid_constant__ CUtensorMap b_map, Feed a_feed, Feed b_feed, const __grid_constant__ E epilogue) {
 #ifndef TG_NO_HOPPER
     DYNAMIC_SHARED(T, tiles);
     __shared__ uint64_t full[STAGES], empty[STAGES];
@@ -129,12 +129,12 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int j = 0; j < 64; ++j) {
         const int r = row + j % 4 / 2 * 8, c = column + j / 4 * 8 + j % 2;
-        if (r < p.M && c < p.N) p.C(r, c) = T(sum[j]);
+        if (r < p.M && c < p.N) p.C(r, c) = T(epilogue(sum[j], r, c));
     }
 #endif
 }
 
-template <class T> void run_hopper(const Problem<T>& all) {
+template <class T, class E> void run_hopper(const Problem<T>& all, const E& epilogue) {
     for (int batch = 0; batch < all.batches; ++batch) {  // a tensor map describes one matrix
         Problem<T> p = all.of_batch(batch);
         p.batches = 1;
@@ -142,26 +142,28 @@ template <class T> void run_hopper(const Problem<T>& all) {
         const Feed a = feed_of(p.A, p.K), b = feed_of(bt, p.K);
         const CUtensorMap a_map = map_of(p.A, a, p.M, p.K), b_map = map_of(bt, b, p.N, p.K);
         const auto go = [&](auto kernel) {
-            launch(kernel, grid_of_tiles<BM, BN>(p), THREADS, SHARED, current_stream, p, a_map, b_map, a, b);
+            launch(kernel, grid_of_tiles<BM, BN>(p), THREADS, SHARED, current_stream, p, a_map, b_map, a, b,
+                   epilogue.of_batch(all, batch));
         };
         const bool ta = a == Feed::tma_along_i, tb = b == Feed::tma_along_i;
-        if (ta && tb) go(matmul_hopper<T, 1, 1>);
-        else if (ta) go(matmul_hopper<T, 1, 0>);
-        else if (tb) go(matmul_hopper<T, 0, 1>);
-        else go(matmul_hopper<T, 0, 0>);
+        if (ta && tb) go(matmul_hopper<T, 1, 1, E>);
+        else if (ta) go(matmul_hopper<T, 1, 0, E>);
+        else if (tb) go(matmul_hopper<T, 0, 1, E>);
+        else go(matmul_hopper<T, 0, 0, E>);
     }
 }
 
 void hopper(Array& out, const Array& a, const Array& b) {
-#ifdef __CUDACC__
-    int device = 0, major = 0;
-    check(cudaGetDevice(&device), "device");
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "device");
-    if (major != 9) throw std::invalid_argument("wgmma and TMA need compute capability 9.0 (Hopper); use cuda/v08_tensor_core here");
-#endif
-    by_dtype<__nv_bfloat16, __half>(out, a, b, []<class T>(const Problem<T>& p) { run_hopper(p); });
+    by_dtype<__nv_bfloat16, __half>(out, a, b, []<class T>(const Problem<T>& p) { run_hopper(p, Plain()); });
+}
+void hopper_gemm(Array& out, const Array& a, const Array& b, const Array& c0, const Array& bias, double alpha, double beta,
+                 int64_t activation) {
+    by_dtype<__nv_bfloat16, __half>(out, a, b, [&]<class T>(const Problem<T>& p) {
+        run_hopper(p, Fused<T>(out, c0, bias, alpha, beta, activation));
+    });
 }
 
-TG_KERNEL(matmul, "cuda/v09_hopper", "bfloat16 float16", hopper)
+TG_KERNEL(matmul, "cuda/v09_hopper", "bfloat16 float16", hopper, Chips{90, 99})
+TG_KERNEL(gemm, "cuda/v09_hopper", "bfloat16 float16", hopper_gemm, Chips{90, 99})
 
 }  // namespace tg::matmul

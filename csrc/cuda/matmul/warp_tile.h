@@ -31,7 +31,7 @@ struct WarpTile {
         }
     }
 
-    __device__ void store(const Problem<float>& p, Tile tile) const {
+    template <class E = Plain> __device__ void store(const Problem<float>& p, Tile tile, const E& epilogue = {}) const {
 #pragma unroll
         for (int h = 0; h < 2; ++h)
 #pragma unroll
@@ -39,7 +39,8 @@ struct WarpTile {
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {
                     const float* s = sum[h][w][i];
-                    store_quad(p, tile.row + row + h * 32 + i, tile.column + column + w * 16, make_float4(s[0], s[1], s[2], s[3]));
+                    const float4 quad = make_float4(s[0], s[1], s[2], s[3]);
+                    store_quad(p, tile.row + row + h * 32 + i, tile.column + column + w * 16, quad, epilogue);
                 }
     }
 };
