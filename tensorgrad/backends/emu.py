@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import os
 from collections.abc import Iterator
 from types import ModuleType
@@ -106,4 +107,5 @@ def describe() -> list[tuple[str, str]]:
     seed, eager, threads, claimed = ext.settings()
     return [("emulator", f"CUDA kernels on the processor (extension {ext.__name__.rpartition('.')[2]})"),
             ("compute capability", f"{claimed / 10:.1f}, claimed"), ("thread order", f"shuffled by seed {seed}" if seed else "ascending"),
-            ("asynchronous work", "eager" if eager else "as late as is legal"), ("threads", str(threads or "one per core"))]
+            ("asynchronous work", "eager" if eager else "as late as is legal"), ("threads", str(threads or "one per core")),
+            ("lab", "built (extension _lab)" if importlib.util.find_spec("tensorgrad._lab") else "not built: tensorgrad lab will not run")]

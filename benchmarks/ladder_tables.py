@@ -1,0 +1,132 @@
+"""The tables in the READMEs of the kernel ladders: `python benchmarks/ladder_tables.py` writes them, `--check` says whether they are true.
+
+A README asks for its tables with a comment, and the tables stand between it and the next one:
+
+    <!-- lab matmul 128x128 128x128 -->
+    <!-- end of lab -->
+
+after `lab` the op, its operands as `tensorgrad lab --shape` takes them, and options as name=value. Every rung of the op is there, each
+checked against its float64 reference and for races before a figure is written. The figures are counts of the emulator: modelled.
+"""
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from pathlib import Path, PurePath
+
+from tensorgrad import dispatch
+from tensorgrad.cli.lab import operand, options
+from tensorgrad.dispatch import Kernel
+from tensorgrad.lab import Report, compare
+from tensorgrad.lab.registers import of_kernel
+from tensorgrad.lab.report import NOTE, SECTOR, Launch, Line
+from tensorgrad.lab.sources import header, text_of
+from tensorgrad.lab.table import access
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"(<!-- lab (.+?) -->\n).*?(<!-- end of lab -->)", re.S)
+CHIPS = ("sm_80", "sm_90")
+MOST_LINES = 6
+
+
+def main() -> None:
+    """Write or check every README under csrc/cuda."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a table is not what the lab says")
+    check = parser.parse_args().check
+    stale = []
+    for readme in sorted(ROOT.glob("csrc/cuda/*/README.md")):
+        text = readme.read_text()
+        new = BLOCK.sub(lambda m: m[1] + tables(m[2]) + m[3], text)
+        if new != text:
+            stale.append(str(readme.relative_to(ROOT)))
+            if not check:
+                readme.write_text(new)
+    print(f"{'not true any more' if check else 'written'}: {', '.join(stale)}" if stale else "all tables are what the lab says")
+    sys.exit(bool(stale) and check)
+
+
+def tables(request: str) -> str:
+    """The text for a comment `lab OP SHAPE... [NAME=VALUE...]`."""
+    op, *rest = request.split()
+    reports = compare(op, *[operand(r) for r in rest if "=" not in r], **options([r for r in rest if "=" in r]))
+    for path, report in reports.items():
+        if isinstance(report, str) or report.wrong or report.races:
+            raise SystemExit(f"no figures for {path}: {report}")
+    found = {path: r for path, r in reports.items() if isinstance(r, Report)}
+    operands = next(iter(found.values())).calls[0].arguments.partition(" ")[2]
+    return "\n".join([f"\n{op} of {operands}. {NOTE[0].upper()}{NOTE[1:]}.\n", *overview(op, found), "", *sections(found), "", ""])
+
+
+def overview(op: str, reports: dict[str, Report]) -> list[str]:
+    """One row for each rung."""
+    kernels = dispatch.kernels_of("emu")[op]
+    rows = [("rung", "dtype", "global traffic, bytes", "x least", "sectors per request (ideal)", "shared requests",
+             "wavefronts per request (ideal)", "barriers per warp", "registers", *(f"occupancy {chip}" for chip in CHIPS))]
+    rows.append(("---", "---", *["---:"] * (len(rows[0]) - 2)))
+    for path, report in reports.items():
+        t = report.totals
+        warps = sum(launch.warps for launch in report.launches)
+        shared = sum(line.requests for line in report.lines if line.space == "shared")
+        used = sorted({str(launch.occupancy.registers) for launch in report.launches if launch.occupancy})
+        rows.append((f"`{path.partition('/')[2]}`", report.calls[0].arguments.partition(" ")[0], f"{t['global_traffic']:,}",
+                     f"{t['traffic_to_least']:.2f}", ideal(t["sectors_per_request"], t["ideal_sectors_per_request"]), f"{shared:,}",
+                     ideal(t["wavefronts_per_request"], t["ideal_wavefronts_per_request"]), f"{t['barriers'] / warps:.3g}",
+                     ", ".join(used) or "-",
+                     *(", ".join(sorted({resident(launch, chip, kernels[path]) for launch in report.launches})) for chip in CHIPS)))
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def ideal(n: float | None, least: float | None) -> str:
+    """`4.25 (4)`."""
+    return "-" if n is None or least is None else f"{n:.3g} ({least:.3g})"
+
+
+def resident(launch: Launch, chip: str, kernel: Kernel) -> str:
+    """Resident warps of a launch on a chip, in percent."""
+    shared = launch.dynamic_shared + launch.static_shared
+    found, _ = of_kernel(kernel, launch.kernel, chip, math.prod(launch.block), shared)
+    return "-" if found is None else f"{'' if found.registers is not None else '<= '}{100 * found.fraction:.0f}%"
+
+
+def sections(reports: dict[str, Report]) -> list[str]:
+    """What each rung is about, in the words of its header, and the source lines that move most."""
+    out, seen = [], set()
+    for path, report in reports.items():
+        source = report.calls[0].source
+        if source in seen:  # another precision of the same rung
+            continue
+        seen.add(source)
+        says = header(source)
+        out += [f"### [`{path.partition('/')[2]}`]({PurePath(source).name})", "", f"{sentence(says['The idea'])} "
+                f"*Bottleneck: {says['Bottleneck']}*", "", *busiest(report), ""]
+    return out
+
+
+def busiest(report: Report) -> list[str]:
+    """The lines with most sectors and wavefronts."""
+    lines = sorted(report.lines, key=lambda line: -(line.sectors + line.wavefronts or line.bytes / SECTOR))[:MOST_LINES]
+    rows = [("line", "source", "access", "bytes", "requests", "sectors (ideal)", "wavefronts (ideal)", ""),
+            ("---", "---", "---", "---:", "---:", "---:", "---:", "---")]
+    for line in lines:
+        text = text_of(line.file, line.line).replace("|", "\\|")
+        rows.append((f"{PurePath(line.file).name}:{line.line}", f"`{text}`", access(line), f"{line.bytes:,}", f"{line.requests:,}",
+                     per_request(line, "sectors"), per_request(line, "wavefronts"), ", ".join(line.marks)))
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def per_request(line: Line, what: str) -> str:
+    """`4 (4)` where the access has such things."""
+    n, least = getattr(line, what), getattr(line, f"ideal_{what}")
+    return ideal(n / line.requests, least / line.requests) if least else ""
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Reports as tables for a terminal."""
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, Group
+from rich.table import Table
+from rich.text import Text
+
+from .report import NOTE, Call, Launch, Line, Report, merged
+from .sources import text_of
+
+COUNTS = ("requests", "lanes", "bytes", "sectors", "ideal_sectors", "wavefronts", "ideal_wavefronts", "conflicts")
+
+
+def text(report: Report, width: int | None = None) -> str:
+    """The report as plain text, as wide as the terminal unless a width is given."""
+    out = io.StringIO()
+    width = width or max(shutil.get_terminal_size((140, 24)).columns, 100)
+    Console(file=out, width=width, color_system=None, highlight=False).print(render(report))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def render(report: Report) -> Group:
+    """The report for a rich console."""
+    s = report.settings
+    order = f"thread order {s.get('seed') or 'ascending'}, asynchronous work {'eager' if s.get('eager') else 'late'}"
+    parts: list[Any] = [Text(NOTE, style="italic"),
+                        Text(f"lanes, 32-byte sectors and shared-memory wavefronts are per request of a warp; {order}")]
+    for call in report.calls:
+        parts += _call(report, call)
+    if not report.calls:
+        parts.append(Text("no launch: no CUDA kernel ran"))
+    if len(report.calls) > 1 and not report.wrong:
+        parts += [Text("\nall calls", style="bold"), *_summary(report)]
+    return Group(*parts)
+
+
+def _call(report: Report, call: Call) -> Iterator[Any]:
+    yield Text(f"\n{call.op} {call.kernel}  {call.arguments}", style="bold")
+    if call in report.wrong:
+        if call.check.status == "wrong":
+            yield Text(f"WRONG RESULT: {call.check}", style="bold red")
+        else:
+            yield Text(str(call.check), style="bold red")
+        yield Text("No figures are shown for a kernel whose result is not known to be right; check=False shows them.")
+        yield from _races([race for launch in call.launches for race in launch.races])
+        return
+    yield Text(f"result {call.check}", style="green" if call.check.status == "right" else "yellow")
+    for launch, times in _alike(call.launches):
+        yield Text(_title(launch, times), style="bold")
+        if launch.lines:
+            yield _Lines(launch)
+    yield from _summary(Report([call], report.checked, report.raced, report.settings))
+
+
+def _alike(launches: tuple[Launch, ...]) -> list[tuple[Launch, int]]:
+    """Launches that differ in nothing, with how often each came."""
+    found: list[tuple[Launch, int]] = []
+    for launch in launches:
+        at = next((i for i, (seen, _) in enumerate(found) if seen == launch), None)
+        if at is None:
+            found.append((launch, 1))
+        else:
+            found[at] = (launch, found[at][1] + 1)
+    return found
+
+
+class _Lines:
+    """The source lines of a launch; the text of a line gets what the other columns leave of the width."""
+
+    HEADER = ("line", "source", "access", "bytes", "requests", "lanes", "sectors", "(ideal)", "wavefronts", "(ideal)", "")
+
+    def __init__(self, launch: Launch):
+        self.rows = [(f"{PurePath(line.file).name}:{line.line}", text_of(line.file, line.line), access(line), f"{line.bytes:,}",
+                      f"{line.requests:,}", _per(line.lanes if line.bytes_per_lane else 0, line.requests),
+                      _per(line.sectors, line.requests), _per(line.ideal_sectors, line.requests), _per(line.wavefronts, line.requests),
+                      _per(line.ideal_wavefronts, line.requests), ", ".join(line.marks)) for line in merged(launch.lines, COUNTS)]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        widths = [max(len(row[i]) for row in (self.HEADER, *self.rows)) for i in range(len(self.HEADER))]
+        left = options.max_width - sum(widths) - 2 * len(widths) + widths[1]
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for i, name in enumerate(self.HEADER):
+            table.add_column(name, justify="right" if 2 < i < 10 else "left", no_wrap=True, min_width=widths[i] if i != 1 else None)
+        for row in self.rows:
+            source = row[1] if len(row[1]) <= max(left, 12) else row[1][:max(left, 12) - 1] + "…"
+            table.add_row(row[0], Text(source), *row[2:-1], Text(row[-1], style="red"))
+        yield table
+
+
+def _title(launch: Launch, times: int) -> str:
+    grid, block, cluster = ("x".join(map(str, size)) for size in (launch.grid, launch.block, launch.cluster))
+    title = f"\n{launch.kernel}  grid {grid}, block {block}"
+    if cluster != "1x1x1":
+        title += f", cluster {cluster}"
+    title += f", {launch.static_shared + launch.dynamic_shared:,} bytes of shared memory"
+    return title + (f"  ({times} times)" if times > 1 else "") + ("  FAILED" if launch.failed else "")
+
+
+def access(line: Line) -> str:
+    """`global load by cp.async, 16 B`: what an access does, how, and bytes a lane."""
+    how = "" if line.via == "thread" else f" by {line.via}"
+    return f"{line.space} {line.access}{how}" + (f", {line.bytes_per_lane} B" if line.bytes_per_lane else "")
+
+
+def _per(n: int, requests: int) -> str:
+    return f"{n / requests:.2f}".rstrip("0").rstrip(".") if n and requests else ""
+
+
+def _summary(report: Report) -> Iterator[Any]:
+    t = report.totals
+    rows = []
+    if any(launch.lines for launch in report.launches):
+        least = f" = {t['traffic_to_least']:.2f} x the least, {t['least_bytes']:,.0f} bytes" if t["traffic_to_least"] is not None else ""
+        rows += [("global traffic", f"{t['global_traffic']:,} bytes{least} (loads {t['global_loads']:,}, stores {t['global_stores']:,})"),
+                 ("sectors/request", f"{_two(t['sectors_per_request'])}, ideal {_two(t['ideal_sectors_per_request'])}"),
+                 ("wavefronts/request", f"{_two(t['wavefronts_per_request'])}, ideal {_two(t['ideal_wavefronts_per_request'])}"),
+                 ("instructions", ", ".join(f"{n:,} {kind}" for kind, n in report.instructions.items()))]
+        if t["branches"]:
+            rows.append(("divergence", f"{t['branches']['partial']:,} of {t['branches']['executions']:,} branches part a warp"))
+    for occupied in dict.fromkeys(_occupied(launch) for launch in report.launches):
+        rows.append(("occupancy", occupied))
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, value in rows:
+        table.add_row(name, value)
+    yield Text("")
+    yield table
+    if report.raced:
+        yield from _races(report.races) if report.races else [Text("races               none found", style="green")]
+
+
+def _occupied(launch: Launch) -> str:
+    if launch.occupancy is None:
+        return launch.registers_from
+    known = launch.occupancy.registers
+    used = f"registers {launch.registers_from}" if known is None else f"{known} registers, {launch.registers_from}"
+    return f"{launch.occupancy} ({used})"
+
+
+def _races(races: list[Any]) -> Iterator[Any]:
+    for race in races:
+        first = f"{_side(race.first)}, then " if race.first else ""
+        yield Text(f"RACE {race.kind} in {race.space} memory, {race.count} times: {first}{_side(race.second)}; {race.where}",
+                   style="bold red")
+
+
+def _side(side: Any) -> str:
+    who = "" if side.agent == "thread" else f" by {side.agent}"
+    return (f"{side.access}{who} at {PurePath(side.file).name}:{side.line} (block {','.join(map(str, side.block))} "
+            f"thread {','.join(map(str, side.thread))})")
+
+
+def _two(n: float | None) -> str:
+    return "-" if n is None else f"{n:.2f}"
+
+
+COLUMNS = ("kernel", "dtype", "global traffic", "x least", "sectors/request", "ideal", "wavefronts/request", "ideal", "barriers",
+           "occupancy", "races")
+
+
+def compared(reports: dict[str, Report | str]) -> list[tuple[str, ...]]:
+    """A row of cells for each kernel of `compare`, under COLUMNS."""
+    rows: list[tuple[str, ...]] = []
+    for path, report in reports.items():
+        if isinstance(report, str):
+            rows.append((path, report, *[""] * (len(COLUMNS) - 2)))
+            continue
+        dtype = report.calls[0].arguments.partition(" ")[0] if report.calls else ""
+        if report.wrong or not report.calls:
+            rows.append((path, dtype, str(report.wrong[0].check) if report.wrong else "no launch", *[""] * (len(COLUMNS) - 3)))
+            continue
+        t = report.totals
+        fractions = {f"{'' if o.registers is not None else '<= '}{100 * o.fraction:.0f}%" for o in
+                     (launch.occupancy for launch in report.launches) if o}
+        rows.append((path, dtype, f"{t['global_traffic']:,}", _two(t["traffic_to_least"]), _two(t["sectors_per_request"]),
+                     _two(t["ideal_sectors_per_request"]), _two(t["wavefronts_per_request"]), _two(t["ideal_wavefronts_per_request"]),
+                     f"{t['barriers']:,}", ", ".join(sorted(fractions)) or "-", "-" if t["races"] is None else str(t["races"])))
+    return rows
+
+
+def comparison(reports: dict[str, Report | str]) -> Table:
+    """The rows of `compare` for a rich console."""
+    table = Table(title=NOTE, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for i, name in enumerate(COLUMNS):
+        table.add_column(name, justify="left" if i < 2 else "right")
+    for row in compared(reports):
+        table.add_row(*row)
+    return table

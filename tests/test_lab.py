@@ -1,0 +1,347 @@
+"""The lab through its public face: closed forms, checked results, races, wrong calls, tables, JSON, the command line."""
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from commands import fails, run
+from sampling import CASES, case_id, leaf, realise, rng_for
+
+import tensorgrad as tg
+from tensorgrad import dispatch
+from tensorgrad.errors import UserError
+from tensorgrad.op import OBSERVERS
+
+pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+from tensorgrad.lab import recorder
+from tensorgrad.lab.check import check
+from tensorgrad.lab.registers import key
+from tensorgrad.lab.table import text
+
+RUNGS = sorted(k.path for k in dispatch.kernels_of("emu")["matmul"].values() if k.device == "emu")
+
+
+# ---------------------------------------------------------------- closed forms
+
+
+def test_naive_matmul_moves_what_the_formula_says():
+    """A warp is 16 rows and 2 columns of C: 16 sectors of A and one of B for each k, and 16 sectors of C."""
+    m, n, k = 64, 32, 24
+    report = tg.lab.profile("matmul", "cuda/v00_naive", (m, k), (k, n))
+    warps = m * n // 32
+    assert report.totals["global_loads"] == 32 * warps * k * (16 + 1)
+    assert report.totals["global_stores"] == 32 * warps * 16
+    assert report.totals["global_bytes"] == 4 * m * n * (2 * k + 1)
+    assert report.totals["least_bytes"] == 4 * (m * k + k * n + m * n)
+    assert report.totals["traffic_to_least"] == report.totals["global_traffic"] / report.totals["least_bytes"]
+    assert report.instructions["global load"] == 2 * k * warps
+    assert report.totals["lanes_per_request"] == 32
+
+
+def test_shared_matmul_moves_what_the_formula_says():
+    """Each 32 x 32 tile of C reads a strip of A and one of B once; all requests are whole, no bank serves two lanes."""
+    m, n, k = 64, 96, 64
+    report = tg.lab.profile("matmul", "v02_shared", (m, k), (k, n))
+    blocks, steps, warps = m * n // 1024, k // 32, 32
+    assert report.totals["global_loads"] == 2 * 4 * m * n * k // 32
+    assert report.totals["global_stores"] == 4 * m * n
+    assert report.totals["sectors_per_request"] == report.totals["ideal_sectors_per_request"] == 4
+    assert report.instructions["barrier"] == blocks * steps * warps * 2
+    assert report.totals["wavefronts_per_request"] == report.totals["ideal_wavefronts_per_request"]
+    assert not [line.marks for line in report.lines if line.marks]
+
+
+def test_uncoalesced_accesses_are_marked():
+    def marked(kernel, **settings):
+        report = tg.lab.profile("matmul", kernel, (32, 64), (64, 32), **settings)
+        return {line.line for line in report.lines if "uncoalesced" in line.marks}
+
+    assert marked("v00_naive")  # down a column of A
+    assert not marked("v01_coalesced")
+    assert marked("v01_coalesced", layout="NT")  # B transposed in memory: its rows are no rows any more
+    assert not marked("v02_shared")
+
+
+def test_lines_have_their_source():
+    report = tg.lab.profile("matmul", "v00_naive", (16, 8), (8, 16))
+    shown = str(report)
+    assert "sum += p.A(row, k) * p.B(k, column);" in shown
+    assert "p.C(row, column) = sum;" in shown
+    (store,) = [line for line in report.lines if line.access == "store"]
+    assert store.file == "csrc/cuda/matmul/v00_naive.cu"
+
+
+@pytest.mark.parametrize("path", RUNGS)
+def test_every_rung_is_recorded_and_right(path):
+    report = tg.lab.profile("matmul", path, (48, 40), (40, 56))
+    assert [c.check.status for c in report.calls] == ["right"]
+    assert report.totals["global_traffic"] >= 4 * 48 * 56 / 2
+    assert report.totals["races"] == 0
+    assert report.calls[0].kernel == path
+    for launch in report.launches:
+        assert launch.occupancy is not None
+        assert launch.occupancy.registers is not None, f"{launch.kernel} is not in tensorgrad/lab/nvcc"
+
+
+def test_a_shape_without_elements_launches_nothing():
+    report = tg.lab.profile("matmul", "v00_naive", (0, 3), (3, 2))
+    assert report.launches == []
+    assert "no launch" in str(report)
+
+
+# ---------------------------------------------------------------- recording
+
+
+def step(device="emu"):
+    """The loss of a two-layer perceptron after one step of gradient descent."""
+    rng = np.random.default_rng(0)
+    x, y, w1, w2 = (tg.tensor(rng.standard_normal(s).astype(np.float32), device=device) for s in ((16, 20), (16, 3), (20, 24), (24, 3)))
+    w1.requires_grad_()
+    w2.requires_grad_()
+    loss = (((x @ w1).relu() @ w2 - y) ** 2).mean()
+    loss.backward()
+    with tg.no_grad():
+        w1 -= 0.01 * w1.grad
+        w2 -= 0.01 * w2.grad
+        return (((x @ w1).relu() @ w2 - y) ** 2).mean().item()
+
+
+def test_a_training_step_is_recorded_and_its_result_stays():
+    with tg.lab.record() as report:
+        loss = step()
+    assert loss == step()
+    assert loss == pytest.approx(step("cpu"), rel=1e-5)
+    products = [c for c in report.calls if c.op == "matmul"]
+    assert len(products) == 2 + 3 + 2  # forward; dw1, dw2 and the gradient of the hidden layer; forward again
+    assert {c.check.status for c in report.calls} == {"right"}
+    assert products[0].arguments == "float32 (16, 20), (20, 24)"
+    assert products[0].least_bytes == 4 * (16 * 20 + 20 * 24 + 16 * 24)
+    assert report.totals["global_traffic"] == sum(32 * line.sectors for line in report.lines if line.space == "global")
+    assert "all calls" in str(report)
+
+
+def test_recording_leaves_no_trace():
+    table, observers = dispatch.kernels_of("emu"), list(OBSERVERS)
+    with pytest.raises(RuntimeError, match="dim 1 of"), tg.lab.record():
+        tg.ones(2, 3, device="emu") @ tg.ones(4, 5, device="emu")
+    assert dispatch.kernels_of("emu") is table
+    assert list(OBSERVERS) == observers
+    with tg.lab.record() as report:
+        pass
+    assert report.calls == []
+
+
+def test_recordings_do_not_nest():
+    with tg.lab.record(), pytest.raises(RuntimeError, match="recordings do not nest"), tg.lab.record():
+        pass
+    with tg.lab.record():  # and the one that failed holds nothing
+        pass
+
+
+def test_the_emulators_settings_reach_the_lab():
+    emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
+    emu.configure(seed=5, eager=True)
+    try:
+        report = tg.lab.profile("matmul", "v02_shared", (40, 8), (8, 40))
+        assert recorder.extension().settings()[:2] == (5, True)
+    finally:
+        emu.configure(seed=0, eager=False)
+    assert report.settings == {"seed": 5, "eager": True, "arch": "sm_90"}
+    again = tg.lab.profile("matmul", "v02_shared", (40, 8), (8, 40))
+    assert again.lines == report.lines  # what is counted does not depend on the order of threads
+
+
+def test_metrics_and_races_can_be_left_out():
+    with tg.lab.record(metrics=False) as report:
+        step()
+    assert report.lines == []
+    assert report.totals["races"] == 0
+    report = tg.lab.profile("matmul", "v02_shared", (32, 32), (32, 32), races=False)
+    assert report.totals["races"] is None
+    assert "races" not in text(report)
+
+
+# ---------------------------------------------------------------- the oracle
+
+
+class Tampered:
+    """The lab's module with one kernel whose results are spoilt, or which fails."""
+
+    def __init__(self, path, spoil):
+        self.lab, self.path, self.spoil = recorder.extension(), path, spoil
+
+    def __getattr__(self, name):
+        return getattr(self.lab, name)
+
+    def kernels(self):
+        def spoilt(call):
+            def run(out, *args):
+                call(out, *args)
+                self.spoil(out)
+            return run
+
+        return [(*row[:-1], spoilt(row[-1]) if row[1] == self.path else row[-1]) for row in self.lab.kernels()]
+
+
+def tamper(monkeypatch, path, spoil):
+    tampered = Tampered(path, spoil)
+    monkeypatch.setattr(recorder, "extension", lambda: tampered)
+
+
+def test_no_figure_for_a_wrong_result(monkeypatch, capsys):
+    def spoil(out):
+        out[0, 0] += 1
+
+    tamper(monkeypatch, "cuda/v00_naive", spoil)
+    report = tg.lab.profile("matmul", "v00_naive", (16, 8), (8, 16))
+    assert report.wrong == report.calls
+    shown = str(report)
+    assert "WRONG RESULT" in shown
+    assert "global traffic" not in shown
+    assert "sum +=" not in shown
+    assert run(capsys, "lab", "matmul", "--kernel", "v00_naive", "--shape", "16x8", "--shape", "8x16").code == 1
+    result = run(capsys, "lab", "matmul", "--shape", "16x8", "--shape", "8x16")
+    assert result.code == 1
+    assert "wrong: relative error" in result.out
+    trusted = tg.lab.profile("matmul", "v00_naive", (16, 8), (8, 16), check=False)
+    assert "unchecked: not asked for" in str(trusted)
+    assert "global traffic" in str(trusted)
+
+
+def test_a_kernel_that_fails(monkeypatch, capsys):
+    def trap(out):
+        raise RuntimeError("matmul (cuda/v00_naive): illegal access")
+
+    tamper(monkeypatch, "cuda/v00_naive", trap)
+    with pytest.raises(tg.lab.KernelFault, match="illegal access"):
+        tg.lab.profile("matmul", "v00_naive", (16, 8), (8, 16))
+    assert "illegal access" in fails(capsys, "lab", "matmul", "--kernel", "v00_naive", "--shape", "3x4", "--shape", "4x3", code=1)
+    assert "illegal access" in tg.lab.compare("matmul", (16, 8), (8, 16))["cuda/v00_naive"]
+
+
+def test_the_oracle_takes_every_case_of_every_op():
+    """What an op was called with is put before its reference as the reference takes it, and the verdict is `right`."""
+    verdicts = []
+
+    def observe(ctx, out, args):
+        if ctx.op is watched:
+            given, options = recorder.as_called(ctx.op, args)
+            verdicts.append((case_id((watched, case)), check(ctx.op, given, options, out, "cpu/x", before)))
+
+    OBSERVERS.append(observe)
+    try:
+        for watched, case in CASES:
+            if case.error is not None or watched.composite:
+                continue
+            args, kwargs = realise(case, rng_for(watched, case), leaf("float32"))
+            with tg.no_grad():
+                if watched.mutates:
+                    args = [args[0].clone(), *args[1:]]
+                before = [(t.array, t.array.copy()) for t in args if isinstance(t, tg.Tensor)] if watched.mutates else []
+                watched.call(*args, **kwargs)
+    finally:
+        OBSERVERS.remove(observe)
+    assert len(verdicts) > 500
+    assert [v for v in verdicts if v[1].status == "wrong"] == []
+    assert {v[1].why.split(" ", 1)[1] for v in verdicts if v[1].status == "unchecked"} <= {"has no float64 reference"}
+
+
+# ---------------------------------------------------------------- reports
+
+
+def test_json_round_trip():
+    report = tg.lab.profile("matmul", "v08_tensor_core", (40, 24), (24, 72))
+    data = json.loads(report.to_json())
+    assert tg.lab.Report.from_dict(data) == report
+    assert data["figures"].startswith("modelled")
+    assert data["totals"] == report.totals
+
+
+def test_the_table(monkeypatch):
+    shown = text(tg.lab.profile("matmul", "v02_shared", (64, 64), (64, 64)), width=140)
+    assert shown.startswith("modelled: counted by the emulator, not measured on a GPU")
+    assert "As[y][x] = row < p.M" in shown
+    assert "result right: relative error" in shown
+    assert "occupancy           100% of 64 warps on sm_90: 2 blocks of 32 warps" in shown
+    assert "races               none found" in shown
+    assert max(map(len, shown.splitlines())) <= 140
+    assert max(map(len, text(tg.lab.profile("matmul", "v02_shared", (64, 64), (64, 64)), width=120).splitlines())) <= 120
+
+
+def test_names_of_kernels_agree():
+    assert key("tg::matmul::k<__nv_bfloat16, true, (int)3>") == key("k<__nv_bfloat16, 1, 3>") == "k<__nv_bfloat16,1,3>"
+
+
+def test_hopper_kernels_have_no_occupancy_elsewhere():
+    (launch,) = tg.lab.profile("matmul", "v09_hopper", (64, 64), (64, 64), arch="sm_80").launches
+    assert launch.occupancy is None
+    assert "does not run on sm_80: it needs compute capability 9.0" in launch.registers_from
+
+
+# ---------------------------------------------------------------- wrong calls
+
+
+@pytest.mark.parametrize(("arguments", "settings", "message"), [
+    (("matmull",), {}, r"there is no op 'matmull'; near it: matmul"),
+    (("matmul", "v99", (3, 3), (3, 3)), {}, r"matmul has no CUDA kernel 'v99'; there are: cuda/v00_naive"),
+    (("matmul", "v00_naive", (3, 3)), {}, r"matmul\(input, other\) cannot be called with 1 operands .* a required argument: 'other'"),
+    (("matmul", "v00_naive", (3, 3), (3, 3)), {"dtype": "float7"}, r"no dtype 'float7'; kernels of matmul compute bfloat16, float16"),
+    (("matmul", "v00_naive", (3, 3), (3, 3)), {"dtype": "bfloat16"}, r"cuda/v00_naive does not compute bfloat16"),
+    (("matmul", "v00_naive", (3, 3), "4x4"), {}, r"an operand is a shape.* not '4x4'"),
+    (("matmul", "v00_naive", (3, 3), (3, -1)), {}, r"an operand is a shape"),
+    (("matmul", "v00_naive", (3, 3), (3, 3)), {"layout": "NQ"}, r"layout 'NQ' must have a letter for each of the 2 operands: N as it is"),
+    (("matmul", "v00_naive", (3, 3), (3, 3)), {"stride": 2}, r"the options stride: got an unexpected keyword argument 'stride'"),
+    (("matmul", "v00_naive", (3, 3), (3, 3)), {"arch": "sm_70"}, r"arch 'sm_70' is none of sm_75"),
+    (("exp", "v00_naive", (3, 3)), {}, r"exp has no CUDA kernel of its own; ops that have some: .*matmul"),
+    (("exp", None, (3, 3)), {}, r"exp launched no CUDA kernel on emu"),
+])
+def test_wrong_calls(arguments, settings, message):
+    with pytest.raises((UserError, ValueError), match=message):
+        tg.lab.profile(*arguments, **settings)
+
+
+def test_the_op_refuses_what_it_always_refuses():
+    with pytest.raises(RuntimeError, match="matmul: dim 1 of"):
+        tg.lab.profile("matmul", "v00_naive", (3, 3), (4, 4))
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def test_command(capsys):
+    result = run(capsys, "lab", "matmul", "--kernel", "v02_shared", "--shape", "64x32", "--shape", "32x64")
+    assert result.code == 0
+    assert "modelled" in result.out
+    assert "As[y][x]" in result.out
+    data = json.loads(run(capsys, "lab", "matmul", "--kernel", "v02_shared", "--shape", "64x32", "--shape", "32x64", "--json").out)
+    assert data["totals"]["global_stores"] == 4 * 64 * 64
+    assert data["figures"].startswith("modelled")
+
+
+def test_command_compares_and_lists(capsys):
+    result = run(capsys, "lab", "matmul", "--shape", "20x12", "--shape", "12x24", "--no-races")
+    assert result.code == 0
+    assert [line.split()[0] for line in result.out.splitlines() if line.startswith("cuda/")] == RUNGS
+    listed = run(capsys, "lab", "matmul")
+    assert "one thread per element of C" in listed.out
+    assert [row["kernel"] for row in json.loads(run(capsys, "lab", "matmul", "--json").out)] == RUNGS
+    rows = json.loads(run(capsys, "lab", "matmul", "--shape", "20x12", "--shape", "12x24", "--dtype", "float64", "--json").out)
+    assert rows["cuda/v07_double_buffered"] == "does not compute float64"
+    assert rows["cuda/v00_naive"]["totals"]["races"] == 0
+
+
+def test_command_in_one_line_where_it_is_wrong(capsys):
+    assert "near it: matmul" in fails(capsys, "lab", "matmull", "--shape", "3x4")
+    assert "needs its operands" in fails(capsys, "lab", "matmul", "--kernel", "v00_naive")
+    assert "--shape '3y4' is none of" in fails(capsys, "lab", "matmul", "--shape", "3y4")
+    assert "matmul: dim 1 of (3, 4) is 4 but dim 0 of (5, 6) is 5" in fails(
+        capsys, "lab", "matmul", "--kernel", "v00_naive", "--shape", "3x4", "--shape", "5x6")
+    assert "'stride' is not of the form name=value" in fails(
+        capsys, "lab", "matmul", "--shape", "3x4", "--shape", "4x6", "--option", "stride")
+    assert "arch 'sm_1' is none of" in fails(
+        capsys, "lab", "matmul", "--kernel", "v00_naive", "--shape", "3x4", "--shape", "4x6", "--arch", "sm_1")
+
+
+def test_doctor_names_the_lab(capsys):
+    assert "lab built (extension _lab)" in run(capsys, "doctor").out
