@@ -41,8 +41,10 @@ template <int PENDING> __device__ __forceinline__ void wgmma_wait(AT_CALLER_ONLY
 }
 
 // Makes ordinary writes to shared memory visible to wgmma and TMA.
-__device__ __forceinline__ void fence_async_proxy() {
-#ifndef TG_EMULATED
+__device__ __forceinline__ void fence_async_proxy(AT_CALLER_ONLY) {
+#ifdef TG_EMULATED
+    emu::fence_async_proxy(at);
+#else
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #endif
 }

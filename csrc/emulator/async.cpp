@@ -2,6 +2,7 @@
 #include "block.h"
 #include "instructions.h"
 #include "memory.h"
+#include "record.h"
 
 namespace emu {
 
@@ -36,6 +37,7 @@ void cp_async(void* to, const void* from, unsigned bytes, unsigned filled, Site 
         (void)static_cast<const volatile char*>(from)[filled - 1];
         touching = {};
     }
+    record::cp_async(to, from, bytes, filled, at);
     const Copy c{to, from, bytes, filled};
     if (settings.eager) perform(c);
     else queue().copies.push_back(c);
@@ -43,10 +45,12 @@ void cp_async(void* to, const void* from, unsigned bytes, unsigned filled, Site 
 
 void cp_async_commit() {
     CopyQueue& q = queue();
+    record::cp_async_commit();
     q.groups.push_back(q.copies.size());
 }
 
 void cp_async_wait(unsigned pending) {
+    record::cp_async_wait(pending);
     CopyQueue& q = queue();
     if (q.groups.size() <= pending) return;
     const size_t done = q.groups.size() - pending, copies = q.groups[done - 1];

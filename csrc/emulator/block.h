@@ -129,6 +129,12 @@ constexpr uint32_t swizzle_128(uint32_t address) { return address ^ (address >> 
 // ---- shared memory (shared.cpp)
 void poison_shared(const void* kernel, size_t dynamic_bytes);
 bool is_shared(const void* p);
+struct SharedMemory {  // of this operating-system thread: the window of dynamic memory, and what lies around the static arrays
+    const char *window, *statics;
+    size_t window_bytes, statics_bytes;
+    size_t statics_address;  // as Symbol::address
+};
+SharedMemory shared_memory();
 void learn_shared(const void* kernel);  // after a block: which static arrays the kernel touches
 
 // ---- faults (faults.cpp)

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "../core/stream.h"
+#include "record.h"
 #include "runtime.h"
 
 #define __global__
@@ -48,9 +49,19 @@ inline void __syncthreads(EMU_HERE) { emu::sync_block(at); }
 inline int __syncthreads_count(int predicate, EMU_HERE) { return emu::sync_block_count(predicate, at); }
 inline int __syncthreads_or(int predicate, EMU_HERE) { return emu::sync_block_count(predicate, at) != 0; }
 inline int __syncthreads_and(int predicate, EMU_HERE) { return emu::sync_block_count(!predicate, at) == 0; }
-inline void __syncwarp(unsigned mask = ~0u, EMU_HERE) { emu::warp_collective(mask, "__syncwarp", nullptr, nullptr, at); }
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-inline void __threadfence_block() {}
+inline void __syncwarp(unsigned mask = ~0u, EMU_HERE) {
+    emu::record::instruction(emu::record::Kind::syncwarp, at);
+    emu::warp_collective(mask, "__syncwarp", nullptr, nullptr, at);
+}
+namespace emu {
+inline void fence(bool of_device, Site at) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    record::instruction(record::Kind::fence, at);
+    record::fence(of_device);
+}
+}  // namespace emu
+inline void __threadfence(EMU_HERE) { emu::fence(true, at); }
+inline void __threadfence_block(EMU_HERE) { emu::fence(false, at); }
 
 // ---- warp functions
 namespace emu {
@@ -82,6 +93,7 @@ inline int __all_sync(unsigned mask, int predicate, EMU_HERE) { return emu::ball
 // ---- atomics
 namespace emu {
 template <class T, class F> T exchange_with(T* p, F&& next) {
+    record::atomic(p, sizeof(T));
     T old, now;
     __atomic_load(p, &old, __ATOMIC_RELAXED);
     do now = next(old);

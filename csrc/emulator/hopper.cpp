@@ -2,6 +2,7 @@
 // moment the hardware may take. At once if `eager` is set.
 #include "block.h"
 #include "instructions.h"
+#include "record.h"
 
 namespace emu {
 
@@ -51,6 +52,7 @@ void complete_phase(Mbarrier& m) {
     if (m.pending || m.bytes()) return;
     m.pending = m.count;
     m.set(0, m.parity() ^ 1);
+    record::mbarrier_completes(reinterpret_cast<const uint64_t*>(&m));
     wake(&m);
 }
 
@@ -71,6 +73,18 @@ void perform(const TileCopy& c) {
     if (m.parity() != c.parity) complain("TMA: the mbarrier's phase ended before this copy: it expected too few bytes", c.at);
     m.set(m.bytes() - int(c.map.box_rows * 128), m.parity());
     complete_phase(m);
+}
+
+void record_load(const TileCopy& c) {
+    if (!record::recording()) return;
+    record::tma_load(c.barrier, c.at);
+    for (unsigned r = 0; r < c.map.box_rows; ++r)
+        for (unsigned k = 0; k < 128; k += c.map.item) {
+            const int64_t row = c.row + int64_t(r), column = c.column + int64_t(k / c.map.item);
+            const bool inside = row >= 0 && row < int64_t(c.map.rows) && column >= 0 && column < int64_t(c.map.columns);
+            const char* from = c.map.data + uint64_t(row) * c.map.stride + uint64_t(column) * c.map.item;
+            record::tma_moves(shared_pointer(swizzle_128(shared_address(c.to, {}) + r * 128 + k)), inside ? from : nullptr, c.map.item);
+        }
 }
 
 // Does the copies that signal a barrier, or all.
@@ -96,12 +110,14 @@ bool finish_tma() { return perform_pending(nullptr); }
 void mbarrier_init(uint64_t* barrier, unsigned count, Site at) {
     if (reinterpret_cast<uintptr_t>(barrier) % 8 || !is_shared(barrier)) trap("mbarrier: not a multiple of 8 bytes in shared memory", at);
     if (!count || count > 0x7fff) trap("mbarrier: the count must be from 1 to 32767", at);
+    record::mbarrier_init(barrier, at);
     *reinterpret_cast<Mbarrier*>(barrier) = {uint16_t(count), uint16_t(count), 0};
 }
 
 void mbarrier_arrive(uint64_t* barrier, Site at) {
     Mbarrier& m = checked(barrier, at);
     if (!m.pending) trap("mbarrier: more arrivals in a phase than it counts", at);
+    record::mbarrier_arrive(barrier, at);
     --m.pending;
     complete_phase(m);
 }
@@ -116,6 +132,7 @@ void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at) {
     Mbarrier& m = checked(barrier, at);
     while (m.parity() == (parity & 1))
         if (!perform_pending(barrier)) park(&m, at, "an mbarrier wait");
+    record::mbarrier_waited(barrier, at);
 }
 
 void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride,
@@ -130,6 +147,7 @@ void tma_load_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t
     std::memcpy(&c.map, &map, sizeof c.map);
     if (c.map.magic != MAGIC) trap("TMA: not a tensor map", at);
     if (!is_shared(to) || shared_address(to, at) % 128) trap("TMA: the destination must be a multiple of 128 bytes in shared memory", at);
+    record_load(c);
     if (settings.eager) perform(c);
     else pending().push_back(c);
 }

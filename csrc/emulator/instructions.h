@@ -40,4 +40,7 @@ void wgmma(float* d, uint64_t a, uint64_t b, WgmmaShape shape, Site at);
 void wgmma_commit(Site at);
 void wgmma_wait(unsigned pending, Site at);
 
+// fence.proxy.async: ordinary writes of the thread become visible to wgmma and TMA (only the lab can tell)
+void fence_async_proxy(Site at);
+
 }  // namespace emu

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "block.h"
+#include "record.h"
 
 namespace emu {
 
@@ -40,7 +41,9 @@ struct Grid {
             if (i >= blocks) break;
             current.block = {i % grid.x, i / grid.x % grid.y, i / (grid.x * grid.y)};
             poison_shared(kernel, shared);
+            record::block_begins();
             const bool good = b.run(i);
+            record::block_ends();
             if (!done) learn_shared(kernel);
             if (!good) {
                 const std::lock_guard lock(mutex);
@@ -137,14 +140,16 @@ void run_grid(dim3 grid, dim3 block, size_t shared, Body body, void* arguments, 
     install_fault_handler();
     Grid g{grid, block, shared, body, arguments, kernel, unsigned(blocks)};
     using Clock = std::chrono::steady_clock;
+    record::launch_begins({kernel, grid, block, {}, shared});
     const auto begin = Clock::now();
     g.work(1);
     const double one = std::chrono::duration<double>(Clock::now() - begin).count();
-    const int cores = settings.threads > 0 ? settings.threads : int(std::thread::hardware_concurrency());
+    const int cores = record::recording() ? 1 : settings.threads > 0 ? settings.threads : int(std::thread::hardware_concurrency());
     constexpr double WORTH_WAKING = 200e-6;  // seconds
     if (cores > 1 && blocks > 1 && one * double(blocks) > WORTH_WAKING)
         workers().run(g, int(std::min<uint64_t>(uint64_t(cores), blocks)) - 1);
     else g.work(~0u);
+    record::launch_ends(g.failed);
     if (g.failed) throw std::runtime_error(message(g));
 }
 

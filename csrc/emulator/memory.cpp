@@ -23,13 +23,14 @@ struct Buffer {
     size_t pages = 0;
     char *begin = nullptr, *end = nullptr;  // what the kernel may use
     std::string name;
+    bool written = true;
 };
 
 std::mutex mutex;
 std::vector<Buffer> in_use;
 std::multimap<size_t, char*> spare;  // by pages: mapping and unmapping would cost more than the copies
 
-Buffer take(size_t bytes, size_t offset, std::string name) {  // offset: address modulo 16
+Buffer take(size_t bytes, size_t offset, std::string name, bool written) {  // offset: address modulo 16
     Buffer b;
     b.pages = (bytes + 32 + PAGE - 1) / PAGE;
     const std::lock_guard lock(mutex);
@@ -47,6 +48,7 @@ Buffer take(size_t bytes, size_t offset, std::string name) {  // offset: address
     b.begin = reinterpret_cast<char*>(start - (start - offset) % 16);
     b.end = b.begin + bytes;
     b.name = std::move(name);
+    b.written = written;
     std::memset(b.low, 0xFF, size_t(b.begin - b.low));
     std::memset(b.end, 0xFF, size_t(top - b.end));
     in_use.push_back(b);
@@ -133,7 +135,7 @@ void call_guarded(const tg::Kernel& kernel, tg::Value* values) {
     std::vector<char*> original(size_t(kernel.arity), nullptr);
     for (Piece& p : pieces) {
         const auto bytes = size_t(p.memory.high - p.memory.low);
-        p.buffer = take(bytes, reinterpret_cast<uintptr_t>(p.memory.low) % 16, name_of(values, p.arguments[0]));
+        p.buffer = take(bytes, reinterpret_cast<uintptr_t>(p.memory.low) % 16, name_of(values, p.arguments[0]), p.written);
         std::memcpy(p.buffer.begin, p.memory.low, bytes);
         for (int i : p.arguments) {
             original[size_t(i)] = values[i].a.ptr<char>();
@@ -179,8 +181,24 @@ std::string describe_address(uintptr_t address) {
     return text;
 }
 
+std::vector<GuardedArray> guarded_arrays() {
+    const std::lock_guard lock(mutex);
+    std::vector<GuardedArray> out;
+    for (const Buffer& b : in_use) out.push_back({b.begin, b.end, b.written});
+    return out;
+}
+
+std::string place_of(uintptr_t address) {
+    const std::lock_guard lock(mutex);
+    for (const Buffer& b : in_use) {
+        const auto begin = reinterpret_cast<uintptr_t>(b.begin);
+        if (address >= begin && address < reinterpret_cast<uintptr_t>(b.end)) return b.name + " + " + std::to_string(address - begin) + " bytes";
+    }
+    return "";
+}
+
 void* allocate(size_t bytes, const char* name) {
-    const Buffer b = take(bytes, 0, name);
+    const Buffer b = take(bytes, 0, name, true);
     std::memset(b.begin, 0xFF, bytes);
     return b.begin;
 }

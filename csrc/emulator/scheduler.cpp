@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "block.h"
+#include "record.h"
 
 extern "C" void emu_switch(void** save, void* to);  // keeps the callee-saved registers on the stack left behind
 #if defined(__x86_64__)
@@ -114,6 +115,8 @@ inline void switch_to(Fiber* from, Fiber* to) {
 void meet(Block& b, Meeting& m, Fiber* self) {
     if (m.run) m.run(m.args, m.arrived);
     const unsigned arrived = m.arrived;
+    const Warp& w = *m.fibers[__builtin_ctz(arrived)]->warp;
+    record::warp_meets(unsigned(&w - b.warps), arrived, arrived == w.alive, !m.run);
     m.mask = m.arrived = 0;
     for (unsigned left = arrived; left; left &= left - 1) {
         Fiber* f = m.fibers[__builtin_ctz(left)];
@@ -134,6 +137,7 @@ std::string at_line(Site at) { return std::string(at.file_name()) + ":" + std::t
 }
 
 void open_barrier(Block& b, Barrier& barrier) {
+    record::opens(0);
     b.count = barrier.sum;
     barrier.sum = 0;
     barrier.arrived = 0;
@@ -141,6 +145,7 @@ void open_barrier(Block& b, Barrier& barrier) {
 }
 
 void finish_thread(Block& b, Fiber* f) {
+    record::thread_ends();
     --b.alive;
     f->warp->alive &= ~(1u << f->lane);
     if (!b.blocked) return;
@@ -236,6 +241,8 @@ void sync_block(Site at) {
     Barrier& barrier = b.barriers[0];
     if (!barrier.arrived) barrier.at = at;
     else if (barrier.at.line() != at.line()) diverged(barrier, at);
+    record::instruction(record::Kind::barrier, at);
+    record::arrives(0, true);
     if (barrier.arrived + 1 == b.alive) return open_barrier(b, barrier);
     ++barrier.arrived;
     barrier.waiting.push(current.fiber);
@@ -251,13 +258,16 @@ int sync_block_count(int predicate, Site at) {
 
 namespace {
 
-bool complete(Block& b, unsigned id, unsigned threads, Site at) {
+bool complete(Block& b, unsigned id, unsigned threads, bool waits, Site at) {
     if (id >= 16) trap("named barrier: there are barriers 0 to 15", at);
     if (threads % 32 || threads > b.threads) trap("named barrier: the number of threads must be a multiple of 32 within the block", at);
     Barrier& barrier = b.barriers[id];
     if (!barrier.arrived) barrier.expected = threads;
     else if (barrier.expected != threads) trap("named barrier: threads came to it with different counts", at);
+    record::instruction(record::Kind::named_barrier, at);
+    record::arrives(id, waits);
     if (++barrier.arrived < threads) return false;
+    record::opens(id);
     barrier.arrived = 0;
     b.ready.append(barrier.waiting);
     return true;
@@ -267,12 +277,12 @@ bool complete(Block& b, unsigned id, unsigned threads, Site at) {
 
 void sync_named(unsigned id, unsigned threads, Site at) {
     Block& b = *current.running;
-    if (complete(b, id, threads, at)) return;
+    if (complete(b, id, threads, true, at)) return;
     b.barriers[id].waiting.push(current.fiber);
     suspend("a named barrier", at);
 }
 
-void arrive_named(unsigned id, unsigned threads, Site at) { complete(*current.running, id, threads, at); }
+void arrive_named(unsigned id, unsigned threads, Site at) { complete(*current.running, id, threads, false, at); }
 
 void warp_collective(unsigned mask, const char* name, void* args, WarpWork run, Site at) {
     Block& b = *current.running;
@@ -321,6 +331,7 @@ void warpgroup_collective(const char* name, void* args, GroupWork run, Site at) 
         return suspend(name, at);
     }
     g.arrived = 0;
+    record::warpgroup_meets(number);
     if (run) run(g.args, number);
     b.ready.append(g.waiting);
 }

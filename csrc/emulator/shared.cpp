@@ -89,6 +89,11 @@ bool is_shared(const void* p) {
     return (c >= w.low && c < w.low + WINDOW) || (c >= w.first && c < w.last);
 }
 
+SharedMemory shared_memory() {
+    const Window& w = window();
+    return {w.low, w.first, WINDOW, size_t(w.last - w.first), size_t(w.first - w.tls)};
+}
+
 void* dynamic_shared() { return window().base; }
 
 uint32_t shared_address(const void* p, Site at) {

@@ -1,6 +1,7 @@
 // ldmatrix and mma.sync: the last lane of the warp computes for all. Products are exact in fp32, sums are fp32 in ascending k.
 #include "block.h"
 #include "instructions.h"
+#include "record.h"
 
 namespace emu {
 
@@ -107,21 +108,25 @@ void multiply_tf32(void** args, unsigned) {
 void ldmatrix(unsigned* registers, const void* row, int count, bool transposed, Site at) {
     if (reinterpret_cast<uintptr_t>(row) % 16) trap("ldmatrix: a row's address must be a multiple of 16 bytes", at);
     if (!is_shared(row)) trap("ldmatrix: a row's address is not in shared memory", at);
+    record::ldmatrix(row, transposed, at);
     Load load{registers, row, count, transposed};
     warp_collective(~0u, transposed ? "ldmatrix.trans" : "ldmatrix", &load, load_matrices, at);
 }
 
 void mma_bf16(float* d, const unsigned* a, const unsigned* b, Site at) {
+    record::instruction(record::Kind::mma, at);
     Product p{d, a, b};
     warp_collective(~0u, "mma bf16", &p, multiply_half<bf16_low, bf16_high>, at);
 }
 
 void mma_fp16(float* d, const unsigned* a, const unsigned* b, Site at) {
+    record::instruction(record::Kind::mma, at);
     Product p{d, a, b};
     warp_collective(~0u, "mma fp16", &p, multiply_half<fp16_low, fp16_high>, at);
 }
 
 void mma_tf32(float* d, const unsigned* a, const unsigned* b, Site at) {
+    record::instruction(record::Kind::mma, at);
     Product p{d, a, b};
     warp_collective(~0u, "mma tf32", &p, multiply_tf32, at);
 }

@@ -1,5 +1,6 @@
 // Warp functions: the last lane to arrive computes every lane's result.
 #include "block.h"
+#include "record.h"
 
 namespace emu {
 
@@ -42,10 +43,12 @@ constexpr const char* SHUFFLES[] = {"__shfl_sync", "__shfl_up_sync", "__shfl_dow
 
 void shuffle(unsigned mask, Shuffle& s, Site at) {
     if (s.width < 1 || s.width > 32 || (s.width & (s.width - 1))) trap("warp shuffle: the width must be 1, 2, 4, 8, 16 or 32", at);
+    record::instruction(record::Kind::shuffle, at);
     warp_collective(mask, SHUFFLES[s.kind], &s, shuffle_lanes, at);
 }
 
 unsigned ballot(unsigned mask, bool predicate, Site at) {
+    record::instruction(record::Kind::vote, at);
     Vote v{predicate, 0};
     warp_collective(mask, "a warp vote", &v, vote_lanes, at);
     return v.result;

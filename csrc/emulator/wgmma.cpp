@@ -2,6 +2,7 @@
 // allows (at once if `eager` is set). Products are exact in fp32, sums are fp32 in ascending k.
 #include "block.h"
 #include "instructions.h"
+#include "record.h"
 
 namespace emu {
 
@@ -56,6 +57,11 @@ template <int STEP_I, int STEP_K, class Put> void read(const Tile& tile, int len
             const uint16_t* p = tile.at(i, k);
             for (int j = 0; j < 8; ++j) put(STEP_I == 8 ? i + j : i, STEP_K == 8 ? k + j : k, widen(p[j], type));
         }
+}
+void record_reads(const Tile& tile, int length) {
+    const int step_i = tile.transposed ? 8 : 1, step_k = tile.transposed ? 1 : 8;
+    for (int i = 0; i < length; i += step_i)
+        for (int k = 0; k < DEPTH; k += step_k) record::wgmma_reads(tile.at(i, k));
 }
 template <class Put> void read(const Tile& tile, int length, Half type, Put&& put) {
     if (tile.transposed) read<8, 1>(tile, length, type, put);
@@ -121,6 +127,12 @@ void issue(void** args, unsigned group) {
         if (i.a != o.a || i.b != o.b) trap("wgmma: the descriptors differ among the threads of the warpgroup", i.at);
         o.d[t] = i.d;
     }
+    if (record::recording()) {
+        record::wgmma_issues(group, first.at);
+        record_reads(Tile(o.a, o.shape.a_transposed), ROWS);
+        record_reads(Tile(o.b, o.shape.b_transposed), o.shape.n);
+        for (unsigned t = 0; t < THREADS; ++t) record::wgmma_adds(group, t, o.d[t], unsigned(o.shape.n) / 2);
+    }
     if (settings.eager) perform(&o, &o + 1);
     else pending(group).operations.push_back(o);
 }
@@ -134,13 +146,20 @@ void reset_wgmma() {
 
 void wgmma(float* d, uint64_t a, uint64_t b, WgmmaShape shape, Site at) {
     if (a >> 62 != 1 || b >> 62 != 1) trap("wgmma: the emulator knows descriptors with 128-byte swizzle", at);
+    record::instruction(record::Kind::wgmma, at);
     Issue i{d, a, b, shape, at};
     warpgroup_collective("wgmma", &i, issue, at);
+}
+
+void fence_async_proxy(Site at) {
+    record::instruction(record::Kind::fence, at);
+    record::proxy_fence();
 }
 
 void wgmma_commit(Site at) {
     warpgroup_collective("wgmma commit", nullptr, [](void**, unsigned group) {
         Pending& p = pending(group);
+        record::wgmma_commit(group);
         p.groups.push_back(p.operations.size());
     }, at);
 }
@@ -149,6 +168,7 @@ void wgmma_wait(unsigned allowed, Site at) {
     warpgroup_collective("wgmma wait", &allowed, [](void** args, unsigned group) {
         Pending& p = pending(group);
         const size_t keep = *static_cast<unsigned*>(args[0]);
+        record::wgmma_wait(group, unsigned(keep));
         if (p.groups.size() <= keep) return;
         const size_t done = p.groups.size() - keep, operations = p.groups[done - 1];
         perform(p.operations.data(), p.operations.data() + operations);
