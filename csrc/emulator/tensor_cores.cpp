@@ -37,8 +37,8 @@ struct Product {
 
 float bf16_low(unsigned u) { return std::bit_cast<float>(u << 16); }
 float bf16_high(unsigned u) { return std::bit_cast<float>(u & 0xffff0000u); }
-float fp16_low(unsigned u) { return float(std::bit_cast<_Float16>(uint16_t(u))); }
-float fp16_high(unsigned u) { return float(std::bit_cast<_Float16>(uint16_t(u >> 16))); }
+float fp16_low(unsigned u) { return float(std::bit_cast<Binary16>(uint16_t(u))); }
+float fp16_high(unsigned u) { return float(std::bit_cast<Binary16>(uint16_t(u >> 16))); }
 float tf32(unsigned u) { return std::bit_cast<float>(u & 0xffffe000u); }  // the hardware does not look at the low 13 bits
 
 typedef float Row __attribute__((vector_size(32)));  // eight columns of C

@@ -66,11 +66,19 @@ struct __nv_bfloat16 {
     operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
 };
 
+namespace emu {
+#ifdef __aarch64__
+using Binary16 = __fp16;  // the compiler's type of 16 bits; GCC 12 has no _Float16 in C++ here
+#else
+using Binary16 = _Float16;
+#endif
+}  // namespace emu
+
 struct __half {
     uint16_t bits;
     __half() = default;
-    __half(float f) : bits(std::bit_cast<uint16_t>(_Float16(f))) {}
-    operator float() const { return float(std::bit_cast<_Float16>(bits)); }
+    __half(float f) : bits(std::bit_cast<uint16_t>(emu::Binary16(f))) {}
+    operator float() const { return float(std::bit_cast<emu::Binary16>(bits)); }
 };
 
 struct alignas(4) __nv_bfloat162 {

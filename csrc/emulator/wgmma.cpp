@@ -47,7 +47,7 @@ struct Tile {
 };
 
 float widen(uint16_t bits, Half type) {
-    return type == Half::bf16 ? std::bit_cast<float>(uint32_t(bits) << 16) : float(std::bit_cast<_Float16>(bits));
+    return type == Half::bf16 ? std::bit_cast<float>(uint32_t(bits) << 16) : float(std::bit_cast<Binary16>(bits));
 }
 
 // Eight elements that lie together in memory: along k, or along i where the tile is transposed.
