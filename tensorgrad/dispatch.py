@@ -48,6 +48,10 @@ class Kernel:
         """The callable for arrays of a dtype the kernel supports."""
         return self.call if name in self.dtypes else in_float32(self)
 
+    def run(self, array: Any, *args: Any) -> None:
+        """Run on arrays of `array`'s dtype, which comes first among them."""
+        self.for_dtype(dtypes.BY_NUMPY[array.dtype].name)(array, *args)
+
     def takes(self, name: str) -> bool:
         """Whether it computes this dtype, half precision by way of float32 included."""
         return name in self.dtypes or (name in HALF and self.device == "cpu" and "float32" in self.dtypes and bool(self.writes))

@@ -85,7 +85,7 @@ class Op:
             register(cls())
 
     def __init__(self) -> None:
-        self.picked: dict[Any, Callable] = {}
+        self.picked: dict[Any, Any] = {}
         self.source = sys.modules[type(self).__module__].__file__ or ""
         self.call: Callable[..., Any]
 
@@ -110,6 +110,14 @@ class Op:
         if picked is None:
             name = dtypes.BY_NUMPY[array.dtype].name
             picked = self.picked[key] = dispatch.choose(self, device, name, *info).for_dtype(name)
+        return picked
+
+    def chosen(self, device: Any, array: Any, *info: Any) -> Kernel:
+        """The same for a call that `info` describes, as `supports` understands it: the kernel itself, whose path the caller may need."""
+        key = (device, array.dtype, "chosen", *info)
+        picked = self.picked.get(key)
+        if picked is None:
+            picked = self.picked[key] = dispatch.choose(self, device, dtypes.BY_NUMPY[array.dtype].name, *info)
         return picked
 
     def supports(self, kernel: Kernel, *info: Any) -> str | None:

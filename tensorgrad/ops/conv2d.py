@@ -23,6 +23,7 @@ from .shared.convolution import (
     packed_size,
     padded,
     pieces,
+    scratch_size,
     workspace,
 )
 
@@ -40,7 +41,7 @@ class Conv2d(Op):
     name = "conv2d"
     method = False
     functional = True
-    defaults = ("cpu/implicit", "cpu/im2col")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v01_im2col", "cuda/v00_direct")
 
     def forward(self, ctx: Node, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
                 dilation: Ints = 1, groups: int = 1) -> Tensor:
@@ -54,9 +55,9 @@ class Conv2d(Op):
         g = geometry(self.name, x.shape, w.shape, stride, padding, dilation, groups)
         xp = input.device.backend.xp
         y = xp.empty(g.output_shape, x.dtype)
-        run = self.kernel(input.device, x)
-        scratch = workspace(xp, packed_size(g.groups, g.cout, w[0].size), x.dtype)
-        run(y, x, w, None if bias is None else xp.ascontiguousarray(bias.array), scratch, *g.options)
+        kernel = self.chosen(input.device, x)
+        scratch = workspace(xp, scratch_size(g, kernel, packed_size(g.groups, g.cout, w[0].size)), x.dtype)
+        kernel.run(y, x, w, None if bias is None else xp.ascontiguousarray(bias.array), scratch, *g.options)
         if ctx.edges is not None:
             ctx.save(input if ctx.edges[1] else None, weight if ctx.edges[0] else None)
             ctx.geometry, ctx.batched = g, batched

@@ -10,7 +10,7 @@ from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .matmul import MATMUL
-from .shared.convolution import Geometry, of_arrays, packed_size, pieces, windows, workspace
+from .shared.convolution import Geometry, of_arrays, packed_size, pieces, scratch_size, windows, workspace
 
 
 class Conv2dInputGrad(Op):
@@ -19,15 +19,15 @@ class Conv2dInputGrad(Op):
     name = "conv2d_input_grad"
     function = method = False
     group = "conv2d"
-    defaults = ("cpu/implicit", "cpu/im2col")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v01_im2col", "cuda/v00_direct")
     tested_in = "tests/test_conv.py"
 
     def forward(self, ctx: Node, grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
         g, xp = geometry, grad.device.backend.xp
         dx = xp.empty(g.input_shape, grad.array.dtype)
-        scratch = workspace(xp, packed_size(g.groups, g.cin, g.cout // g.groups * g.kh * g.kw), dx.dtype)
-        run = self.kernel(grad.device, grad.array)
-        run(dx, grad.array, weight.array, scratch, *g.options)
+        kernel = self.chosen(grad.device, grad.array)
+        scratch = workspace(xp, scratch_size(g, kernel, packed_size(g.groups, g.cin, g.cout // g.groups * g.kh * g.kw)), dx.dtype)
+        kernel.run(dx, grad.array, weight.array, scratch, *g.options)
         if ctx.edges is not None:
             ctx.save(grad if ctx.edges[1] else None, weight if ctx.edges[0] else None)
             ctx.geometry = g

@@ -10,7 +10,7 @@ from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .matmul import MATMUL
-from .shared.convolution import Geometry, im2col, of_arrays, padded, pieces, workspace
+from .shared.convolution import Geometry, im2col, of_arrays, padded, pieces, scratch_size, workspace
 
 SPLITS = 16  # partial sums over parts of the batch, at most: the same for any number of threads
 
@@ -21,14 +21,15 @@ class Conv2dWeightGrad(Op):
     name = "conv2d_weight_grad"
     function = method = False
     group = "conv2d"
-    defaults = ("cpu/implicit", "cpu/im2col")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v01_im2col", "cuda/v00_direct")
     tested_in = "tests/test_conv.py"
 
     def forward(self, ctx: Node, grad: Tensor, input: Tensor, geometry: Geometry) -> Tensor:
         g, xp = geometry, grad.device.backend.xp
         dw = xp.empty(g.weight_shape, grad.array.dtype)
-        run = self.kernel(grad.device, grad.array)
-        run(dw, grad.array, input.array, workspace(xp, min(SPLITS * dw.size, max(1 << 20, dw.size)), dw.dtype), *g.options)
+        kernel = self.chosen(grad.device, grad.array)
+        size = scratch_size(g, kernel, min(SPLITS * dw.size, max(1 << 20, dw.size)), each=dw.size // g.groups)
+        kernel.run(dw, grad.array, input.array, workspace(xp, size, dw.dtype), *g.options)
         if ctx.edges is not None:
             ctx.save(grad if ctx.edges[1] else None, input if ctx.edges[0] else None)
             ctx.geometry = g

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...dispatch import Kernel
 from ...tensor import Tensor
 from ...workspace import get_workspace_limit
 
@@ -143,6 +144,17 @@ def workspace(xp: Any, elements: int, dtype: Any) -> Any:
     """Scratch for a kernel: the elements it would like, or as many as the limit allows. Half precision computes in float32."""
     kind = dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
     return xp.empty(min(elements, get_workspace_limit() // kind.itemsize), kind)
+
+
+def scratch_size(g: Geometry, kernel: Kernel, packed: int, each: int = 0) -> int:
+    """Elements of scratch a kernel would like: `packed` ones, or for im2col on a GPU a group's weights and the columns of the batch.
+
+    `each` more are for each image; at least the columns of one row must fit.
+    """
+    if kernel.path != "cuda/v01_im2col":
+        return packed
+    depth = g.cin // g.groups * g.kh * g.kw
+    return g.cout // g.groups * depth + g.n * (depth * g.oh * g.ow + each)
 
 
 def packed_size(groups: int, rows: int, columns: int) -> int:

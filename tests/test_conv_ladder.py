@@ -1,0 +1,164 @@
+"""Every rung of the convolution ladder, on the emulator: ragged shapes, options, layouts and both gradients against float64.
+
+Inputs end at pages nobody may touch, outputs start as NaN, thread order is shuffled by three seeds, and asynchronous work is done
+both at once and as late as is legal.
+"""
+from __future__ import annotations
+
+import zlib
+
+import ml_dtypes
+import numpy as np
+import pytest
+from sampling import case_id, realise, relative_error, rng_for
+
+import tensorgrad as tg
+from tensorgrad import dispatch
+from tensorgrad.nn import functional as F
+
+emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
+OPS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+CONV = dispatch._ops["conv2d"]
+TABLES = {op: {path: k for path, k in dispatch.kernels_of("emu")[op].items() if k.family == "cuda"} for op in OPS}
+RUNGS = [(path, name) for path in sorted(TABLES["conv2d"]) for name in sorted(TABLES["conv2d"][path].dtypes)]
+NUMPY = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+TOLERANCE = {"float32": 2e-6, "float64": 1e-14, "float16": 1e-3, "bfloat16": 8e-3, "tf32": 1e-3}  # of one rounding, about
+LAYOUTS = ("NCHW", "NHWC", "gaps", "reversed")
+ORDERS = [(0, False), (1, True), (2, False), (3, True)]
+
+
+@pytest.fixture(params=ORDERS, ids=lambda p: f"seed{p[0]}-{'eager' if p[1] else 'lazy'}")
+def order(request):
+    emu.configure(seed=request.param[0], eager=request.param[1])
+    yield request.param
+    emu.configure(seed=0, eager=False)
+
+
+def layout(a, way):
+    """The same values in other memory."""
+    if way == "NHWC":
+        return np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    if way == "gaps":
+        wide = np.full((*a.shape[:-1], 3 * a.shape[-1]), np.nan, a.dtype)
+        wide[..., ::3] = a
+        return wide[..., ::3]
+    if way == "reversed":
+        return np.ascontiguousarray(a[:, ::-1, ::-1, ::-1])[:, ::-1, ::-1, ::-1]
+    return a
+
+
+def patches(w, stride, dilation, size):
+    """(i, j, rows, columns) of each tap: where its pixels lie in the padded image."""
+    for i in range(w[2]):
+        for j in range(w[3]):
+            first = i * dilation[0], j * dilation[1]
+            yield i, j, *(slice(f, f + (n - 1) * s + 1, s) for f, n, s in zip(first, size, stride, strict=True))
+
+
+def expected(x, w, gy, bias, stride, padding, dilation, groups):
+    """(y, dx, dw) in float64."""
+    x, w, gy = (a.astype(np.float64) for a in (x, w, gy))
+    size = gy.shape[2:]
+    reach = [(size[d] - 1) * stride[d] + dilation[d] * (w.shape[2 + d] - 1) + 1 for d in (0, 1)]
+    after = [max(0, reach[d] - x.shape[2 + d] - padding[d]) for d in (0, 1)]
+    big = np.pad(x, ((0, 0), (0, 0), (padding[0], after[0]), (padding[1], after[1])))
+    g = (len(x), groups)
+    split = gy.reshape(*g, len(w) // groups, *size)
+    y, dbig, dw = np.zeros(split.shape), np.zeros(big.shape), np.zeros(w.shape)
+    for i, j, rows, columns in patches(w.shape, stride, dilation, size):
+        tap = w[:, :, i, j].reshape(groups, -1, w.shape[1])
+        seen = big[:, :, rows, columns].reshape(*g, w.shape[1], *size)
+        y += np.einsum("gok,ngkpq->ngopq", tap, seen)
+        dbig[:, :, rows, columns] += np.einsum("gok,ngopq->ngkpq", tap, split).reshape(*big.shape[:2], *size)
+        dw[:, :, i, j] = np.einsum("ngopq,ngkpq->gok", split, seen).reshape(w.shape[:2])
+    y = y.reshape(gy.shape) + (0 if bias is None else bias.astype(np.float64)[:, None, None])
+    return y, dbig[:, :, padding[0]:padding[0] + x.shape[2], padding[1]:padding[1] + x.shape[3]], dw
+
+
+def check(path, name, x, w, bias, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, ways=("NCHW",) * 3, space=1 << 16, seed=0):
+    """Run the three kernels of a rung and compare with float64."""
+    rng = np.random.default_rng(seed)
+    x, w = (rng.standard_normal(s).astype(NUMPY[name]) for s in (x, w))
+    bias = rng.standard_normal(len(w)).astype(NUMPY[name]) if bias else None
+    size = [(x.shape[2 + d] + 2 * padding[d] - dilation[d] * (w.shape[2 + d] - 1) - 1) // stride[d] + 1 for d in (0, 1)]
+    gy = rng.standard_normal((len(x), len(w), *size)).astype(NUMPY[name])
+    wanted = expected(x, w, gy, bias, stride, padding, dilation, groups)
+    x, w, gy = (layout(a, way) for a, way in zip((x, w, gy), ways, strict=True))
+    options = *stride, *padding, *dilation, groups
+    results = [emu.xp.empty(a.shape, NUMPY[name]) for a in (gy, x, w)]
+    operands = (x, w, bias), (gy, w), (gy, x)
+    scratch = emu.xp.empty(space, np.float64 if name == "float64" else np.float32)
+    for op, got, given, want in zip(OPS, results, operands, wanted, strict=True):
+        if path not in TABLES[op]:
+            continue
+        TABLES[op][path].call(got, *given, scratch, *options)
+        error = relative_error(got, want)
+        assert error <= TOLERANCE["tf32" if path.endswith("tf32") else name], f"{op}: relative error {error:.3g}"
+
+
+SHAPES = [  # x, w, bias, options
+    ((2, 3, 7, 9), (5, 3, 3, 3), True, {"padding": (1, 1)}),
+    ((1, 8, 10, 6), (16, 8, 3, 3), False, {"stride": (2, 2), "padding": (1, 1)}),
+    ((2, 6, 9, 11), (4, 3, 2, 3), True, {"stride": (1, 3), "padding": (0, 2), "groups": 2}),
+    ((1, 16, 5, 5), (24, 16, 1, 1), True, {}),
+    ((1, 5, 11, 8), (5, 1, 3, 5), True, {"padding": (1, 2), "dilation": (2, 1), "groups": 5}),
+    ((0, 3, 5, 5), (2, 3, 3, 3), True, {}),
+    ((1, 3, 4, 4), (130, 3, 4, 4), False, {}),
+    ((3, 1, 12, 5), (2, 1, 5, 2), True, {"stride": (4, 3), "dilation": (2, 3), "padding": (3, 1)}),
+]
+
+
+@pytest.mark.parametrize(("path", "name"), RUNGS)
+def test_shapes_and_layouts(path, name, order):
+    for i, (x, w, bias, options) in enumerate(SHAPES):
+        ways = [LAYOUTS[(i + n + order[0]) % len(LAYOUTS)] for n in (0, 1, 3)]
+        if depthwise_only(path) and w[1] > 1:
+            continue
+        check(path, name, x, w, bias, **options, ways=ways, seed=order[0])
+
+
+def depthwise_only(path):
+    return "depthwise" in path
+
+
+@pytest.mark.parametrize(("path", "name"), RUNGS)
+def test_fuzz(path, name):
+    rng = np.random.default_rng(zlib.crc32(f"fuzz {path} {name}".encode()))
+    done = 0
+    while done < 8:
+        groups = int(rng.choice([1, 1, 2, 3]))
+        channels = 1 if depthwise_only(path) else int(rng.integers(1, 20))
+        stride, padding, dilation = (tuple(int(v) for v in rng.integers(low, high, 2)) for low, high in ((1, 4), (0, 4), (1, 4)))
+        x = (int(rng.integers(1, 4)), channels * groups, *(int(v) for v in rng.integers(1, 16, 2)))
+        w = (int(rng.integers(1, 40)) * groups, channels, *(int(v) for v in rng.integers(1, 5, 2)))
+        if any(dilation[d] * (w[2 + d] - 1) + 1 > x[2 + d] + 2 * padding[d] for d in (0, 1)):
+            continue
+        check(path, name, x, w, bool(rng.random() < 0.5), stride, padding, dilation, groups, tuple(rng.choice(LAYOUTS, 3)), seed=done)
+        done += 1
+
+
+def test_a_small_workspace_is_enough_or_refused():
+    check("cuda/v01_im2col", "float32", (3, 4, 9, 7), (6, 4, 3, 3), True, padding=(1, 1), space=216 + 36 * 7)  # one row at a time
+    check("cuda/v01_im2col", "float32", (3, 4, 9, 7), (6, 4, 3, 3), True, padding=(1, 1), space=216 + 36 * 7 * 3)
+    check("cuda/v01_im2col", "float32", (3, 4, 9, 7), (6, 4, 3, 3), True, padding=(1, 1), space=2 * (216 + 36 * 63))
+    with pytest.raises(ValueError, match="workspace of 100 elements is too small for the columns of one row"):
+        check("cuda/v01_im2col", "float32", (3, 4, 9, 7), (6, 4, 3, 3), True, padding=(1, 1), space=100)
+
+
+GOOD = [case for case in CONV.cases() if case.error is None]
+
+
+@pytest.mark.parametrize("path", sorted(TABLES["conv2d"]))
+def test_the_ops_own_cases(path):
+    for case in GOOD:
+        for name in sorted(TABLES["conv2d"][path].dtypes):
+            args, kwargs = realise(case, rng_for(CONV, case), lambda spec, a, to=NUMPY[name]: a.astype(to))
+            if depthwise_only(path) and args[1].shape[1] > 1:
+                continue
+            with tg.kernels.use("conv2d", path):
+                leaves = [tg.from_numpy(a).to("emu").requires_grad_() for a in args]
+                y = F.conv2d(*leaves, **kwargs)
+                y.backward(tg.ones_like(y))
+            limit = TOLERANCE["tf32" if path.endswith("tf32") else name]
+            want = CONV.reference(*(a.astype(np.float64) for a in args), **kwargs)
+            assert relative_error(y.numpy(force=True), want) <= limit, case_id((CONV, case))
