@@ -21,9 +21,9 @@ from tensorgrad.cli.lab import operand, options
 from tensorgrad.dispatch import Kernel
 from tensorgrad.lab import Report, compare
 from tensorgrad.lab.registers import of_kernel
-from tensorgrad.lab.report import NOTE, SECTOR, Launch, Line
+from tensorgrad.lab.report import NOTE, SECTOR, Launch
 from tensorgrad.lab.sources import header, text_of
-from tensorgrad.lab.table import access
+from tensorgrad.lab.table import access, of_ideal
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- lab (.+?) -->\n).*?(<!-- end of lab -->)", re.S)
@@ -88,7 +88,7 @@ def resident(launch: Launch, chip: str, kernel: Kernel) -> str:
     """Resident warps of a launch on a chip, in percent."""
     shared = launch.dynamic_shared + launch.static_shared
     found, _ = of_kernel(kernel, launch.kernel, chip, math.prod(launch.block), shared)
-    return "-" if found is None else f"{'' if found.registers is not None else '<= '}{100 * found.fraction:.0f}%"
+    return "-" if found is None else f"{'' if found.registers is not None else '<= '}{100 * found.fraction:.3g}%"
 
 
 def sections(reports: dict[str, Report]) -> list[str]:
@@ -113,14 +113,8 @@ def busiest(report: Report) -> list[str]:
     for line in lines:
         text = text_of(line.file, line.line).replace("|", "\\|")
         rows.append((f"{PurePath(line.file).name}:{line.line}", f"`{text}`", access(line), f"{line.bytes:,}", f"{line.requests:,}",
-                     per_request(line, "sectors"), per_request(line, "wavefronts"), ", ".join(line.marks)))
+                     of_ideal(line, "sectors"), of_ideal(line, "wavefronts"), ", ".join(line.marks)))
     return ["| " + " | ".join(row) + " |" for row in rows]
-
-
-def per_request(line: Line, what: str) -> str:
-    """`4 (4)` where the access has such things."""
-    n, least = getattr(line, what), getattr(line, f"ideal_{what}")
-    return ideal(n / line.requests, least / line.requests) if least else ""
 
 
 def sentence(text: str) -> str:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tensorgrad.op import OBSERVERS
 
 pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
 from tensorgrad.lab import recorder
+from tensorgrad.lab.build import disassembler
 from tensorgrad.lab.check import check
 from tensorgrad.lab.registers import key
 from tensorgrad.lab.table import text
@@ -329,6 +331,14 @@ def test_command_compares_and_lists(capsys):
     rows = json.loads(run(capsys, "lab", "matmul", "--shape", "20x12", "--shape", "12x24", "--dtype", "float64", "--json").out)
     assert rows["cuda/v07_double_buffered"] == "does not compute float64"
     assert rows["cuda/v00_naive"]["totals"]["races"] == 0
+
+
+@pytest.mark.skipif(not (shutil.which("nvcc") and disassembler()), reason="nvcc and nvdisasm are not on this machine")
+def test_command_counts_machine_code(capsys):
+    arguments = ("lab", "matmul", "--kernel", "v02_shared", "--shape", "32x32", "--shape", "32x32", "--code", "--arch", "sm_80")
+    (counts,) = json.loads(run(capsys, *arguments, "--json").out)["machine_code"].values()
+    assert counts["FFMA"] == 32  # the unrolled loop over a tile
+    assert "machine code, static: matmul_shared<float>: 32 FFMA, " in run(capsys, *arguments).out
 
 
 def test_command_in_one_line_where_it_is_wrong(capsys):

@@ -23,6 +23,7 @@ def lab(
     arch: Annotated[str, typer.Option(help="the chip occupancy is computed for")] = "sm_90",
     races: Annotated[bool, typer.Option("--races/--no-races", help="look for races")] = True,
     check: Annotated[bool, typer.Option("--check/--no-check", help="compare the result with the float64 reference first")] = True,
+    code: Annotated[bool, typer.Option("--code", help="with --kernel: count the opcodes of the machine code (static; needs nvcc)")] = False,
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Run kernels of OP on the emulator and show their memory traffic, bank conflicts, barriers, occupancy and races (all modelled).
@@ -30,6 +31,7 @@ def lab(
     Ends with exit code 1 where a result is wrong, a kernel fails or a race is found.
     """
     from ..lab import compare, profile
+    from ..lab.build import summary
     from ..lab.profile import op_named
     from ..lab.table import comparison, render
 
@@ -56,10 +58,14 @@ def lab(
         bad = any(not isinstance(r, str) and (r.wrong or r.races) for r in reports.values())
     else:
         shown, plain, bad = render(report), report.to_dict(), bool(report.wrong or report.races)
+        if code:
+            plain["machine_code"] = _code(report, arch)
     if json:
         print(json_module.dumps(plain, indent=1))
     else:
         _print(shown)
+        for name, counts in plain.get("machine_code", {}).items() if code else ():
+            print(f"machine code, static: {name}: {summary(counts)}")
     if bad:
         sys.exit(1)
 
@@ -78,6 +84,17 @@ def _list(op: Any, json: bool) -> None:
     for row in rows:
         print(f"{row['kernel']:<{widths[0]}}  {row['dtypes']:<{widths[1]}}  {row['idea'] or row['source']}")
     print(f"\nCompare them: tensorgrad lab {op.name} --shape ... ; look into one: --kernel {rows[0]['kernel'].partition('/')[2]}")
+
+
+def _code(report: Any, arch: str) -> dict[str, dict[str, int]]:
+    """Opcodes of the kernels that were launched."""
+    from ..lab.build import machine_code
+    from ..lab.occupancy import limits_of
+    from ..lab.registers import key
+
+    launched = {key(launch.kernel) for launch in report.launches}
+    return {name: counts for source in {call.source for call in report.calls}
+            for name, counts in machine_code(source, limits_of(arch)[0]).items() if key(name) in launched}
 
 
 def _print(shown: Any) -> None:

@@ -65,7 +65,7 @@ class Occupancy:
             return f"no block fits an SM of {self.arch}: {why}"
         blocks = f"{self.blocks} block{'s' * (self.blocks > 1)} of {self.warps // self.blocks} warps"
         at_most = "" if self.registers is not None else "at most "
-        return f"{at_most}{100 * self.fraction:.0f}% of {self.most_warps} warps on {self.arch}: {blocks}, limited by {why}"
+        return f"{at_most}{100 * self.fraction:.3g}% of {self.most_warps} warps on {self.arch}: {blocks}, limited by {why}"
 
 
 def limits_of(arch: str) -> tuple[str, Limits]:

@@ -178,7 +178,8 @@ class Report:
         """Sums over all launches; ratios are None where there is nothing to divide by."""
         lines = self.lines
         on = {space: [line for line in lines if line.space == space] for space in ("global", "shared")}
-        banked = [line for line in on["shared"] if line.ideal_wavefronts]
+        warps = [line for line in on["global"] if line.bytes_per_lane]  # what a TMA or wgmma moves at once is no request of a warp
+        banked = [line for line in on["shared"] if line.bytes_per_lane]
         traffic = SECTOR * _sum(on["global"], "sectors")
         least = _known(c.least_bytes for c in self.calls)
         partial = [launch.branches for launch in self.launches]
@@ -189,8 +190,8 @@ class Report:
             "global_stores": SECTOR * _sum([line for line in on["global"] if line.access != "load"], "sectors"),
             "least_bytes": least,
             "traffic_to_least": _ratio(traffic, least or 0),
-            "sectors_per_request": _per_request(on["global"], "sectors"),
-            "ideal_sectors_per_request": _per_request(on["global"], "ideal_sectors"),
+            "sectors_per_request": _per_request(warps, "sectors"),
+            "ideal_sectors_per_request": _per_request(warps, "ideal_sectors"),
             "shared_bytes": _sum(on["shared"], "bytes"),
             "wavefronts_per_request": _per_request(banked, "wavefronts"),
             "ideal_wavefronts_per_request": _per_request(banked, "ideal_wavefronts"),

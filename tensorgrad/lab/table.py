@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import PurePath
@@ -14,6 +15,7 @@ from rich.text import Text
 from .report import NOTE, Call, Launch, Line, Report, merged
 from .sources import text_of
 
+NAMESPACE = re.compile(r"\b\w+::")
 COUNTS = ("requests", "lanes", "bytes", "sectors", "ideal_sectors", "wavefronts", "ideal_wavefronts", "conflicts")
 
 
@@ -71,31 +73,39 @@ def _alike(launches: tuple[Launch, ...]) -> list[tuple[Launch, int]]:
 
 
 class _Lines:
-    """The source lines of a launch; the text of a line gets what the other columns leave of the width."""
+    """The source lines of a launch. The text of a line gets what the other columns leave of the width; a narrow terminal has fewer."""
 
-    HEADER = ("line", "source", "access", "bytes", "requests", "lanes", "sectors", "(ideal)", "wavefronts", "(ideal)", "")
+    HEADER = ("line", "source", "access", "bytes", "requests", "lanes", "sectors (ideal)", "wavefronts (ideal)", "")
+    DISPENSABLE = (1, 5, 4, 3)  # columns a narrow terminal does without, in this order
+    SHORTEST = 16  # of a source line
 
     def __init__(self, launch: Launch):
         self.rows = [(f"{PurePath(line.file).name}:{line.line}", text_of(line.file, line.line), access(line), f"{line.bytes:,}",
-                      f"{line.requests:,}", _per(line.lanes if line.bytes_per_lane else 0, line.requests),
-                      _per(line.sectors, line.requests), _per(line.ideal_sectors, line.requests), _per(line.wavefronts, line.requests),
-                      _per(line.ideal_wavefronts, line.requests), ", ".join(line.marks)) for line in merged(launch.lines, COUNTS)]
+                      f"{line.requests:,}", _per(line.lanes, line.requests) if line.bytes_per_lane else "",
+                      of_ideal(line, "sectors"), of_ideal(line, "wavefronts"), ", ".join(line.marks))
+                     for line in merged(launch.lines, COUNTS)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
         widths = [max(len(row[i]) for row in (self.HEADER, *self.rows)) for i in range(len(self.HEADER))]
-        left = options.max_width - sum(widths) - 2 * len(widths) + widths[1]
+        least = [width if i != 1 else min(width, self.SHORTEST) for i, width in enumerate(widths)]
+        shown = list(range(len(widths)))
+        for i in self.DISPENSABLE:
+            if sum(least[k] + 2 for k in shown) > options.max_width:
+                shown.remove(i)
+        room = options.max_width - sum(widths[k] + 2 for k in shown if k != 1) - 2
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for i, name in enumerate(self.HEADER):
-            table.add_column(name, justify="right" if 2 < i < 10 else "left", no_wrap=True, min_width=widths[i] if i != 1 else None)
+        for i in shown:
+            table.add_column(self.HEADER[i], justify="right" if 2 < i < 8 else "left", no_wrap=True)
         for row in self.rows:
-            source = row[1] if len(row[1]) <= max(left, 12) else row[1][:max(left, 12) - 1] + "…"
-            table.add_row(row[0], Text(source), *row[2:-1], Text(row[-1], style="red"))
+            cells = [*map(Text, row[:-1]), Text(row[-1], style="red")]
+            cells[1].truncate(max(room, 1), overflow="ellipsis")
+            table.add_row(*(cells[i] for i in shown))
         yield table
 
 
 def _title(launch: Launch, times: int) -> str:
     grid, block, cluster = ("x".join(map(str, size)) for size in (launch.grid, launch.block, launch.cluster))
-    title = f"\n{launch.kernel}  grid {grid}, block {block}"
+    title = f"\n{NAMESPACE.sub('', launch.kernel)}  grid {grid}, block {block}"
     if cluster != "1x1x1":
         title += f", cluster {cluster}"
     title += f", {launch.static_shared + launch.dynamic_shared:,} bytes of shared memory"
@@ -106,6 +116,12 @@ def access(line: Line) -> str:
     """`global load by cp.async, 16 B`: what an access does, how, and bytes a lane."""
     how = "" if line.via == "thread" else f" by {line.via}"
     return f"{line.space} {line.access}{how}" + (f", {line.bytes_per_lane} B" if line.bytes_per_lane else "")
+
+
+def of_ideal(line: Line, what: str) -> str:
+    """`8.5 (1.5)`: sectors or wavefronts per request, and the ideal; empty where the access has none."""
+    n, least = getattr(line, what), getattr(line, f"ideal_{what}")
+    return f"{_per(n, line.requests)} ({_per(least, line.requests)})" if n and line.bytes_per_lane else ""
 
 
 def _per(n: int, requests: int) -> str:
@@ -177,7 +193,7 @@ def compared(reports: dict[str, Report | str]) -> list[tuple[str, ...]]:
             rows.append((path, dtype, str(report.wrong[0].check) if report.wrong else "no launch", *[""] * (len(COLUMNS) - 3)))
             continue
         t = report.totals
-        fractions = {f"{'' if o.registers is not None else '<= '}{100 * o.fraction:.0f}%" for o in
+        fractions = {f"{'' if o.registers is not None else '<= '}{100 * o.fraction:.3g}%" for o in
                      (launch.occupancy for launch in report.launches) if o}
         rows.append((path, dtype, f"{t['global_traffic']:,}", _two(t["traffic_to_least"]), _two(t["sectors_per_request"]),
                      _two(t["ideal_sectors_per_request"]), _two(t["wavefronts_per_request"]), _two(t["ideal_wavefronts_per_request"]),
