@@ -53,6 +53,9 @@ def _call(report: Report, call: Call) -> Iterator[Any]:
         yield from _races([race for launch in call.launches for race in launch.races])
         return
     yield Text(f"result {call.check}", style="green" if call.check.status == "right" else "yellow")
+    if not call.launches:
+        yield Text("no launch: nothing to compute")
+        return
     for launch, times in _alike(call.launches):
         yield Text(_title(launch, times), style="bold")
         if launch.lines:
@@ -181,31 +184,29 @@ COLUMNS = ("kernel", "dtype", "global traffic", "x least", "sectors/request", "i
            "occupancy", "races")
 
 
-def compared(reports: dict[str, Report | str]) -> list[tuple[str, ...]]:
-    """A row of cells for each kernel of `compare`, under COLUMNS."""
-    rows: list[tuple[str, ...]] = []
+def comparison(reports: dict[str, Report | str]) -> Group:
+    """The reports of `compare` for a rich console: a row for each kernel with figures, a line for each without."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for i, name in enumerate(COLUMNS):
+        table.add_column(name, justify="left" if i < 2 else "right", no_wrap=i < 2)
+    lines = []
     for path, report in reports.items():
         if isinstance(report, str):
-            rows.append((path, report, *[""] * (len(COLUMNS) - 2)))
-            continue
-        dtype = report.calls[0].arguments.partition(" ")[0] if report.calls else ""
-        if report.wrong or not report.calls:
-            rows.append((path, dtype, str(report.wrong[0].check) if report.wrong else "no launch", *[""] * (len(COLUMNS) - 3)))
-            continue
-        t = report.totals
-        fractions = {f"{'' if o.registers is not None else '<= '}{100 * o.fraction:.3g}%" for o in
-                     (launch.occupancy for launch in report.launches) if o}
-        rows.append((path, dtype, f"{t['global_traffic']:,}", _two(t["traffic_to_least"]), _two(t["sectors_per_request"]),
-                     _two(t["ideal_sectors_per_request"]), _two(t["wavefronts_per_request"]), _two(t["ideal_wavefronts_per_request"]),
-                     f"{t['barriers']:,}", ", ".join(sorted(fractions)) or "-", "-" if t["races"] is None else str(t["races"])))
-    return rows
+            lines.append(Text(f"{path}: {report}"))
+        elif report.wrong:
+            lines.append(Text(f"{path}: {str(report.wrong[0].check).replace('wrong:', 'WRONG RESULT:')}", style="bold red"))
+        elif not report.launches:
+            lines.append(Text(f"{path}: no launch: nothing to compute"))
+        else:
+            table.add_row(path, *_row(report))
+    return Group(Text(NOTE, style="italic"), *([table] if table.row_count else []), *lines)
 
 
-def comparison(reports: dict[str, Report | str]) -> Table:
-    """The rows of `compare` for a rich console."""
-    table = Table(title=NOTE, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for i, name in enumerate(COLUMNS):
-        table.add_column(name, justify="left" if i < 2 else "right")
-    for row in compared(reports):
-        table.add_row(*row)
-    return table
+def _row(report: Report) -> tuple[str, ...]:
+    t = report.totals
+    fractions = {f"{'' if o.registers is not None else '<= '}{100 * o.fraction:.3g}%" for o in
+                 (launch.occupancy for launch in report.launches) if o}
+    return (report.calls[0].arguments.partition(" ")[0], f"{t['global_traffic']:,}", _two(t["traffic_to_least"]),
+            _two(t["sectors_per_request"]), _two(t["ideal_sectors_per_request"]), _two(t["wavefronts_per_request"]),
+            _two(t["ideal_wavefronts_per_request"]), f"{t['barriers']:,}", ", ".join(sorted(fractions)) or "-",
+            "-" if t["races"] is None else str(t["races"]))
