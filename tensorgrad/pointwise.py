@@ -53,7 +53,7 @@ class Pointwise(Op):
             kernel = dispatch.choose(self, device, d.name)
             if kernel.writes:
                 picked = functools.partial(_into_new, device.backend.xp, kernel.for_dtype(d.name), d.np)
-            elif d.name in dispatch.HALF and device.type == "cpu":
+            elif d.name in dispatch.HALF and kernel.device == "cpu":
                 picked = functools.partial(_in_float32, kernel.call, d.np)
             else:
                 picked = kernel.call

@@ -73,6 +73,12 @@ template <class T> inline V<T> softplus(V<T> x) {
     return (x < T(0) ? V<T>{} : x) + log1p_unit<T>(exp<T>(-abs<T>(x)));
 }
 
+// tanh(ln(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2); from 20 on it is 1.
+template <class T> inline V<T> tanh_softplus(V<T> x) {
+    const V<T> e = exp<T>(x > T(20) ? all(T(20)) : x), n = e * (e + T(2));
+    return n / (n + T(2));
+}
+
 // erfc(z) for z >= 0. float: e^(-z^2) t Q(t) with t = 1 / (1 + z/2), Q fitted to a relative error of 4e-8. double: libm.
 template <class T> inline V<T> erfc_positive(V<T> z) {
     if constexpr (sizeof(T) == 8) {
@@ -99,6 +105,10 @@ template <class T> inline V<T> erf(V<T> x) {
         const V<T> far = T(1) - erfc_positive<T>(a);
         return a < T(0.9) ? p * x : x < T(0) ? -far : far;
     }
+}
+
+template <class T> inline V<T> erfc(V<T> x) {
+    return lanes<T>(x, [](T v) { return std::erfc(v); });
 }
 
 // The normal distribution: the chance of less than x, exact in the lower tail, and its density.

@@ -5,67 +5,44 @@
 namespace tg {
 namespace {
 
-using simd::V;
-using simd::all;
+namespace math = simd;
 
-// TG_UNARY(op, expression of the vector x); T is float or double.
+// What a formula becomes here: a map over vectors of float or double.
 #define TG_UNARY(op, expression)                                                                        \
     void op##_map(Array& y, const Array& a) {                                                           \
         dispatch_float(y.dtype, #op, [&]<class T>() {                                                   \
             const Array* in[] = {&a};                                                                   \
-            map<T>(y, in, [](V<T> x) -> V<T> { return expression; });                                   \
+            using V [[maybe_unused]] = simd::V<T>;                                                      \
+            map<T>(y, in, [](V x) -> V { return expression; });                                         \
         });                                                                                             \
     }                                                                                                   \
     TG_KERNEL(op, "cpu/simd", "float32 float64", op##_map)
 
-// TG_BINARY(op, expression of the vectors x and y).
 #define TG_BINARY(op, expression)                                                                       \
     void op##_map(Array& z, const Array& a, const Array& b) {                                           \
         dispatch_float(z.dtype, #op, [&]<class T>() {                                                   \
             const Array* in[] = {&a, &b};                                                               \
-            map<T>(z, in, [](V<T> x, V<T> y) -> V<T> { return expression; });                           \
+            using V [[maybe_unused]] = simd::V<T>;                                                      \
+            map<T>(z, in, [](V x, V y) -> V { return expression; });                                    \
         });                                                                                             \
     }                                                                                                   \
     TG_KERNEL(op, "cpu/simd", "float32 float64", op##_map)
 
-TG_BINARY(add, x + y)
-TG_BINARY(sub, x - y)
-TG_BINARY(mul, x * y)
-TG_BINARY(true_divide, x / y)
-TG_BINARY(maximum, x != x ? x : (x < y ? y : (y != y ? y : x)))
-TG_BINARY(minimum, x != x ? x : (x > y ? y : (y != y ? y : x)))
+#include "../core/formulas/arithmetic.h"
 
 // Limits of either side may be infinite, where there are none. NaN anywhere stays NaN; where they cross, the upper one counts.
 void clamp(Array& y, const Array& x, const Array& low, const Array& high) {
     dispatch_float(y.dtype, "clamp", [&]<class T>() {
         const Array* in[] = {&x, &low, &high};
-        map<T>(y, in, [](V<T> v, V<T> a, V<T> b) -> V<T> {
-            V<T> r = v < a ? a : v;
+        using V = simd::V<T>;
+        map<T>(y, in, [](V v, V a, V b) -> V {
+            V r = v < a ? a : v;
             r = r > b ? b : r;
             return a != a ? a : (b != b && v == v ? b : r);
         });
     });
 }
 TG_KERNEL(clamp, "cpu/simd", "float32 float64", clamp)
-
-TG_UNARY(neg, -x)
-TG_UNARY(abs, (x < T(0) ? -x : (x == T(0) ? V<T>{} : x)))
-TG_UNARY(square, x * x)
-TG_UNARY(reciprocal, T(1) / x)
-TG_UNARY(sqrt, simd::sqrt<T>(x))
-TG_UNARY(rsqrt, T(1) / simd::sqrt<T>(x))
-TG_UNARY(exp, simd::exp<T>(x))
-TG_UNARY(log, simd::log<T>(x))
-TG_UNARY(tanh, simd::tanh<T>(x))
-TG_UNARY(sigmoid, simd::sigmoid<T>(x))
-TG_UNARY(relu, (x < T(0) ? V<T>{} : x))
-TG_UNARY(erf, simd::erf<T>(x))
-TG_UNARY(erfc, simd::lanes<T>(x, [](T v) { return std::erfc(v); }))
-
-// Backward, from the gradient x and the saved output y.
-TG_BINARY(tanh_backward, x * (T(1) - y * y))
-TG_BINARY(sigmoid_backward, x * (y * (T(1) - y)))
-TG_BINARY(relu_backward, (y <= T(0) ? V<T>{} : x))
 
 // y with erf(y) = x: Giles' approximation, then Newton's steps on the side (erf or erfc) that keeps the digits.
 template <class T> T inverse_erf(T x) {
