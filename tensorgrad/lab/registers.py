@@ -27,12 +27,12 @@ class Used:
 
 
 def registers(source: str, kernel: str, arch: str) -> Used:
-    """Registers of a kernel of a source file `csrc/cuda/<family>/<rung>.cu` on a chip `sm_80`, ..."""
+    """Registers of a kernel of a source file `csrc/cuda/<family>/<rung>.cu`, or of one it calls, on a chip `sm_80`, ..."""
     code = f"sm_{CODES[arch][1]}"
-    found: dict[str, int] = {name.partition(" ")[2]: n for name, n in _recorded(source).items() if name.startswith(f"{code} ")}
-    if not found:
-        found = {key(name): n for name, n in registers_of(source, arch).items()}
-    known = found.get(key(kernel))
+    own = _recorded(code, f"{Path(source).parent.name}_{Path(source).stem}")
+    if not own:
+        own = {key(name): n for name, n in registers_of(source, arch).items()}
+    known = own.get(key(kernel), _recorded(code).get(key(kernel)))
     return Used(known, f"nvcc for {code}" if known is not None else "unknown: no nvcc build")
 
 
@@ -53,9 +53,7 @@ def key(kernel: str) -> str:
 
 
 @functools.cache
-def _recorded(source: str) -> dict[str, int]:
-    path = _FOLDER / f"{Path(source).parent.name}_{Path(source).stem}.json"
-    if not path.exists():
-        return {}
-    rows = json.loads(path.read_text())
-    return {f"{name.partition(' ')[0]} {key(name.partition(' ')[2])}": int(text.split()[0]) for name, text in rows.items()}
+def _recorded(code: str, own: str = "*") -> dict[str, int]:
+    """Registers by kernel, of one file or of all."""
+    rows = {name: text for path in sorted(_FOLDER.glob(f"{own}.json")) for name, text in json.loads(path.read_text()).items()}
+    return {key(name.removeprefix(f"{code} ")): int(text.split()[0]) for name, text in rows.items() if name.startswith(f"{code} ")}

@@ -106,18 +106,19 @@ class Launch:
 
 @dataclass(frozen=True)
 class Check:
-    """An op's result against its float64 reference: right, wrong or unchecked."""
+    """An op's result against an oracle in float64: right, wrong or unchecked."""
 
     status: str
     error: float | None = None  # relative, in the Euclidean norm
     tolerance: float | None = None
     why: str = ""
+    oracle: str = "the float64 reference"
 
     def __str__(self) -> str:
         if self.status == "unchecked":
             return f"unchecked: {self.why}"
         sign = "<=" if self.status == "right" else ">"
-        return f"{self.status}: relative error to the float64 reference {self.error:.2g} {sign} {self.tolerance:.2g}"
+        return f"{self.status}: relative error to {self.oracle} {self.error:.2g} {sign} {self.tolerance:.2g}"
 
 
 @dataclass(frozen=True)
