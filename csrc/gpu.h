@@ -1,7 +1,8 @@
 // The one include of every .cu file: CUDA under nvcc, the emulator under any other C++ compiler.
 //
-// Both sides offer CUDA's own names, and three of ours:
+// Both sides offer CUDA's own names, and four of ours:
 //   launch(kernel, grid, block, shared, stream, args...)   in place of <<<>>>; throws what the launch was refused for
+//   launch_clusters(kernel, grid, cluster, block, ...)     the same in clusters of `cluster` blocks; a grid is whole clusters
 //   DYNAMIC_SHARED(type, name)                             the launch's dynamic shared memory, aligned to 1024 bytes
 //   current_stream                                         the stream kernels are launched on (core/stream.h)
 // The wrappers in csrc/device take AT_CALLER as their last parameter: nothing for CUDA, for the emulator the line that called.
@@ -26,12 +27,23 @@ inline void check(cudaError_t error, const char* what) {
     if (error != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
 }
 
+inline void allow_shared(const void* kernel, size_t bytes) {
+    if (bytes > 48 * 1024) check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "shared memory");
+}
+
+template <class... P, class... A>
+void launch_clusters(void (*kernel)(P...), dim3 grid, dim3 cluster, dim3 block, size_t shared, cudaStream_t stream, A&&... args) {
+    allow_shared(reinterpret_cast<const void*>(kernel), shared);
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {cluster.x, cluster.y, cluster.z};
+    const cudaLaunchConfig_t config{grid, block, shared, stream, &attribute, 1};
+    check(cudaLaunchKernelEx(&config, kernel, std::forward<A>(args)...), "launch in clusters");
+}
+
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, cudaStream_t stream, A&&... args) {
-    if (shared > 48 * 1024) {
-        const auto limit = cudaFuncAttributeMaxDynamicSharedMemorySize;
-        check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), limit, int(shared)), "shared memory");
-    }
+    allow_shared(reinterpret_cast<const void*>(kernel), shared);
     kernel<<<grid, block, shared, stream>>>(std::forward<A>(args)...);
     check(cudaGetLastError(), "launch");
 }

@@ -151,7 +151,7 @@ def test_sixteen_bit_floats_round_as_numpy_does(run):
 def line_of(name):
     for path in ROOT.glob("tests/emulator/*.cu"):
         for number, line in enumerate(path.read_text().splitlines(), 1):
-            if line.rstrip().endswith(f"// -> {name}"):
+            if f"// -> {name}" in re.findall(r"// -> \w+", line):
                 return f"tests/emulator/{path.name}:{number}"
     raise LookupError(name)
 
@@ -206,4 +206,100 @@ def test_a_failure_in_one_of_many_blocks_on_many_threads(library, threads):
     for _ in range(3):
         message = library.run(b"past_end", data.ctypes.data_as(ctypes.c_void_p), 100).decode()
         assert "block (1, 0, 0), thread (36, 0, 0)" in message
+    library.configure(0, False, 0)
+
+
+# ---------------------------------------------------------------- clusters and TMA stores
+
+
+@pytest.fixture(params=[False, True], ids=["lazy", "eager"])
+def eager(library, run, request):
+    """Asynchronous work late, then at once."""
+    if request.param:
+        library.configure(1, True, 0)
+    return request.param
+
+
+def test_ranks(run):
+    x, y, z = np.meshgrid(np.arange(4), np.arange(2), np.arange(2), indexing="ij")
+    got = good(run, "cluster_ranks")[:16].reshape(2, 2, 4).T
+    np.testing.assert_array_equal(got, x % 2 + 2 * (z % 2) + 40 + 0 * y)
+    assert (good(run, "lone_ranks")[:16] == 10).all()
+
+
+def test_loads_and_stores_in_the_shared_memory_of_other_blocks(run):
+    got = good(run, "ring", n=12 * 64).reshape(12, 2, 32)
+    block = np.arange(12)
+    before = block // 4 * 4 + (block + 3) % 4
+    np.testing.assert_array_equal(got[:, 0], before[:, None] * 100 + np.arange(32))
+    np.testing.assert_array_equal(got[:, 1], before[:, None] * 100 + np.arange(32)[::-1])
+
+
+def test_returned_threads_count_as_arrived_at_the_cluster_barrier(run):
+    got = good(run, "leaving").reshape(4, 64)
+    assert (got.reshape(4, 16, 4)[:, :, 2:] == 1).all()
+    assert np.isnan(got.reshape(4, 16, 4)[:, :, :2]).all()
+
+
+def test_arrivals_at_barriers_of_other_blocks(run):
+    assert (good(run, "remote_arrive") == 5).all()
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 4])
+def test_multicast(run, eager, blocks):
+    got = good(run, f"multicast_{blocks}", n=4 * 2048).reshape(4, 32, 64)
+    want = np.zeros((32, 64))
+    want[:28, :32] = 100 * np.arange(28)[:, None] + np.arange(8, 40)
+    for block in got:
+        np.testing.assert_array_equal(block, want)
+
+
+def test_tma_store(run, eager):
+    got = good(run, "store_tiles", n=28 * 52).view(np.uint16).reshape(28, 104)
+    np.testing.assert_array_equal(got, 100 * np.arange(28)[:, None] + np.arange(104))
+
+
+def test_a_tile_overwritten_before_its_store_has_read_it_shows_when_stores_are_late(run, eager):
+    got = good(run, "store_overwritten", n=28 * 52).view(np.uint16).reshape(28, 104)
+    want = 100 * np.arange(28)[:, None] + np.arange(64) + (0 if eager else 64)
+    np.testing.assert_array_equal(got[:, :64], want)
+
+
+@pytest.mark.parametrize(("case", "message"), [
+    ("cluster_deadlock", r"kernel stuck_kernel: deadlock: of 64 running threads of a cluster of 2 blocks 32 wait in an mbarrier wait "
+                         r"at LINE \(first: block \(0, 0, 0\), thread .*32 wait in barrier.cluster at .* \(first: block \(1, 0, 0\), thread"),
+    ("missing_copy", r"deadlock: of 128 running threads of a cluster of 2 blocks .* wait in an mbarrier wait"),
+    ("rank_beyond", r"mapa: there is no block 2 in a cluster of 2 \(LINE, block \(1, 0, 0\), thread"),
+    ("too_early", r"ld.shared::cluster: block [01] of the cluster has not begun: it needs a cluster barrier first \(LINE, block"),
+    ("too_late", r"ld.shared::cluster: block [01] of the cluster has ended: its shared memory is gone \(LINE, block"),
+    ("copy_under_way", r"TMA.*: (the block ended while this copy into its shared memory was under way"
+                       r"|block 1 of the cluster has ended: its shared memory is gone) \(LINE, block \([01], 0, 0\)"),
+    ("own_copy_under_way", r"TMA: the block ended while this copy into its shared memory was under way \(LINE, block \(0, 0, 0\)\)"),
+    ("arrives_twice", r"barrier.cluster: this thread arrived before and has not waited since \(LINE, block .*, thread \(7, 0, 0\)"),
+    ("waits_without_arrival", r"barrier.cluster: this thread waits and has not arrived \(LINE, "),
+    ("one_fails", r"kernel one_fails_kernel: out-of-bounds write .*\(LINE, block \(5, 0, 0\), thread \(3, 0, 0\)\)"),
+    ("too_many_blocks", r"TMA multicast: the mask names no block, or one outside the cluster \(LINE, block"),
+    ("unexpected_copy", r"TMA: (the mbarrier's phase ended before this copy: it expected too few bytes|the mbarrier's phase expects fewer "
+                        r"bytes than have come|the block ended while this copy into its shared memory was under way) "),
+    ("store_without_wait", r"TMA store: the thread returns before the store has read shared memory: it needs a wait \(LINE, "),
+    ("cluster_misaligned", r"ld.shared::cluster: misaligned address \(LINE, "),
+    ("cluster_outside", r"ld.shared::cluster: the address is not in the block's shared memory \(LINE, "),
+    ("broken_cluster", r"launch refused: a grid of \(5, 1, 1\) blocks is not made of whole clusters of \(2, 1, 1\)"),
+    ("large_cluster", r"launch refused: a cluster of \(9, 1, 1\) = 9 blocks is beyond 8"),
+    ("empty_cluster", r"launch refused: a cluster of \(1, 0, 1\) blocks has no block"),
+])
+def test_failures_name_the_place_and_abandon_the_whole_cluster(run, case, message):
+    _, got = run(case, n=4 * 2048)
+    assert re.search(message.replace("LINE", re.escape(line_of(case))) if "LINE" in message else message, got), got
+    assert (good(run, "remote_arrive") == 5).all()  # the process goes on
+
+
+def test_clusters_on_many_threads(library):
+    for threads in (1, 2, 5):
+        library.configure(3, False, threads)
+        data = np.full(12 * 64, NAN)
+        for _ in range(20):
+            assert library.run(b"ring", data.ctypes.data_as(ctypes.c_void_p), data.size) == b""
+            message = library.run(b"one_fails", data.ctypes.data_as(ctypes.c_void_p), data.size).decode()
+            assert "block (5, 0, 0), thread (3, 0, 0)" in message
     library.configure(0, False, 0)

@@ -42,4 +42,57 @@ __device__ __forceinline__ void tma_load_2d(void* to, const CUtensorMap& map, in
 #endif
 }
 
+// The same into several blocks of the cluster, bit r of `blocks` for rank r: at this block's addresses of the tile and of the barrier,
+// in each of them. Each block's barrier gets all of the box's bytes.
+__device__ __forceinline__ void tma_load_multicast_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier,
+                                                      unsigned blocks AT_CALLER) {
+#ifdef TG_EMULATED
+    emu::tma_load_multicast_2d(to, map, column, row, barrier, blocks, at);
+#else
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, %3}], [%4], "
+        "%5;" ::"r"(shared_of(to)),
+        "l"(&map), "r"(column), "r"(row), "r"(shared_of(barrier)), "h"((unsigned short)(blocks))
+        : "memory");
+#endif
+}
+
+// Copies a box to the matrix; what lies outside is not written. Threads that wrote the tile fence (fence_async_proxy) and meet the
+// one that stores before. The stores of a thread form groups: `tma_store_commit` closes one.
+__device__ __forceinline__ void tma_store_2d(const CUtensorMap& map, const void* from, int column, int row AT_CALLER) {
+#ifdef TG_EMULATED
+    emu::tma_store_2d(map, from, column, row, at);
+#else
+    asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%2, %3}], [%1];" ::"l"(&map), "r"(shared_of(from)),
+                 "r"(column), "r"(row)
+                 : "memory");
+#endif
+}
+
+__device__ __forceinline__ void tma_store_commit() {
+#ifdef TG_EMULATED
+    emu::tma_store_commit();
+#else
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+#endif
+}
+
+// Waits until all but the PENDING latest groups have read the tiles, which may then be overwritten. A block must not end before.
+template <int PENDING> __device__ __forceinline__ void tma_store_wait_read() {
+#ifdef TG_EMULATED
+    emu::tma_store_wait(PENDING, true);
+#else
+    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(PENDING) : "memory");
+#endif
+}
+
+// Waits until they have written the matrix.
+template <int PENDING> __device__ __forceinline__ void tma_store_wait() {
+#ifdef TG_EMULATED
+    emu::tma_store_wait(PENDING, false);
+#else
+    asm volatile("cp.async.bulk.wait_group %0;" ::"n"(PENDING) : "memory");
+#endif
+}
+
 }  // namespace tg::device

@@ -21,12 +21,6 @@ CopyQueue& queue() {
 
 }  // namespace
 
-void reset_async() {
-    reset_tma();
-    reset_wgmma();
-}
-bool finish_async() { return finish_tma(); }
-
 void cp_async(void* to, const void* from, unsigned bytes, unsigned filled, Site at) {
     if (filled > bytes) trap("cp.async: the source is larger than the copy", at);
     if (reinterpret_cast<uintptr_t>(to) % bytes || reinterpret_cast<uintptr_t>(from) % bytes) trap("cp.async: misaligned address", at);

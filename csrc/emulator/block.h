@@ -76,6 +76,9 @@ struct Start {  // the thread that starts n-th
 constexpr unsigned MAX_THREADS = 1024;
 constexpr size_t STACK = 64 * 1024;
 
+struct Cluster;
+struct Window;
+
 struct FiberPool {
     std::vector<Fiber*> fibers;
     size_t used = 0;
@@ -97,9 +100,16 @@ struct Block {
     Failure failure;
     FiberPool pool;
     Start order[MAX_THREADS];
+    Cluster* cluster = nullptr;
+    unsigned rank = 0;           // in its cluster
+    uint3 index{};
+    Window* window = nullptr;    // of shared memory
+    Queue cluster_waiting;       // threads in barrier.cluster
 
     void prepare(dim3 block_dim, Body body, void* arguments);
-    bool run(unsigned linear);  // false: it failed
+    void begin(Cluster& cluster, unsigned rank, unsigned linear);
+    bool run();  // false: it failed
+    bool runnable() const { return ready.head || started < threads; }
 };
 
 Block& this_block();                      // of this operating-system thread
@@ -117,16 +127,17 @@ struct CopyQueue {  // of a thread
     std::vector<Copy> copies;
     std::vector<size_t> groups;  // where each committed group ends
 };
-void reset_async();   // at the start of a block
-bool finish_async();  // nothing else can run: do the work that is still pending. False: there was none
+void reset_wgmma();  // at the start of a block (wgmma.cpp)
 
-void reset_tma();    // hopper.cpp
-bool finish_tma();
-void reset_wgmma();  // wgmma.cpp
+// ---- TMA stores of a thread (tma_store.cpp)
+void clear_stores(Fiber* f);
+void end_stores(Fiber* f);  // the thread returns
 
 constexpr uint32_t swizzle_128(uint32_t address) { return address ^ (address >> 7 & 7) << 4; }
 
 // ---- shared memory (shared.cpp)
+void* shared_pointer_in(Block& b, uint32_t address);
+bool holds(const Block& b, uint32_t address, size_t bytes);  // lies in the block's dynamic memory or its static arrays
 void poison_shared(const void* kernel, size_t dynamic_bytes);
 bool is_shared(const void* p);
 struct SharedMemory {  // of this operating-system thread: the window of dynamic memory, and what lies around the static arrays

@@ -33,13 +33,18 @@ using cudaStream_t = CUstream_st*;
 namespace tg {
 
 template <class... P, class... A>
-void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, cudaStream_t, A&&... args) {
+void launch_clusters(void (*kernel)(P...), dim3 grid, dim3 cluster, dim3 block, size_t shared, cudaStream_t, A&&... args) {
     struct Call {
         void (*kernel)(P...);
         std::tuple<std::decay_t<P>...> args;
     } call{kernel, {std::forward<A>(args)...}};
     const auto body = [](void* c) { std::apply(static_cast<Call*>(c)->kernel, static_cast<Call*>(c)->args); };
-    emu::run_grid(grid, block, shared, body, &call, reinterpret_cast<const void*>(kernel));
+    emu::run_grid(grid, cluster, block, shared, body, &call, reinterpret_cast<const void*>(kernel));
+}
+
+template <class... P, class... A>
+void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, cudaStream_t stream, A&&... args) {
+    launch_clusters(kernel, grid, 1, block, shared, stream, std::forward<A>(args)...);
 }
 
 }  // namespace tg

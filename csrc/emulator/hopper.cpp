@@ -1,6 +1,6 @@
 // mbarrier and TMA. A copy is done when some thread has to wait for its barrier, or when the block can do nothing else: the last
 // moment the hardware may take. At once if `eager` is set.
-#include "block.h"
+#include "cluster.h"
 #include "instructions.h"
 #include "record.h"
 
@@ -18,79 +18,54 @@ struct Mbarrier {  // in 64 bits of shared memory
 };
 static_assert(sizeof(Mbarrier) == 8);
 
-struct Map {  // what the emulator keeps in a CUtensorMap
-    uint64_t magic;
-    const char* data;
-    uint64_t rows, columns, stride;
-    unsigned item, box_rows, box_columns;
-};
-static_assert(sizeof(Map) <= sizeof(CUtensorMap));
-constexpr uint64_t MAGIC = 0x74656e736f726d61;
-
-struct TileCopy {
-    char* to;
-    Map map;
-    int column, row;
-    uint64_t* barrier;
-    unsigned parity;  // of the phase it was issued in, which has to wait for it
-    Site at;
-};
-thread_local std::vector<TileCopy>* pending_copies = nullptr;
-
-std::vector<TileCopy>& pending() {
-    if (!pending_copies) pending_copies = new std::vector<TileCopy>;
-    return *pending_copies;
+Mbarrier& initialised(void* barrier, Site at) {
+    if (*static_cast<uint64_t*>(barrier) == ~0ull) trap("mbarrier: it was not initialised", at);
+    return *static_cast<Mbarrier*>(barrier);
 }
 
 Mbarrier& checked(uint64_t* barrier, Site at) {
     if (reinterpret_cast<uintptr_t>(barrier) % 8 || !is_shared(barrier)) trap("mbarrier: not a multiple of 8 bytes in shared memory", at);
-    if (*barrier == ~0ull) trap("mbarrier: it was not initialised", at);
-    return *reinterpret_cast<Mbarrier*>(barrier);
+    return initialised(barrier, at);
 }
 
-void complete_phase(Mbarrier& m) {
-    if (m.pending || m.bytes()) return;
+void complete_phase(Mbarrier& m, Site at) {
+    if (m.pending) return;
+    if (m.bytes() < 0) complain("TMA: the mbarrier's phase expects fewer bytes than have come", at);
+    if (m.bytes()) return;
     m.pending = m.count;
     m.set(0, m.parity() ^ 1);
     record::mbarrier_completes(reinterpret_cast<const uint64_t*>(&m));
     wake(&m);
 }
 
+void arrive(Mbarrier& m, Site at) {
+    if (!m.pending) trap("mbarrier: more arrivals in a phase than it counts", at);
+    record::mbarrier_arrive(reinterpret_cast<const uint64_t*>(&m), at);
+    --m.pending;
+    complete_phase(m, at);
+}
+
 void perform(const TileCopy& c) {
-    const uint32_t base = shared_address(c.to, {});
-    for (unsigned r = 0; r < c.map.box_rows; ++r) {
-        const int64_t row = c.row + int64_t(r);
-        const bool inside = row >= 0 && row < int64_t(c.map.rows);
-        for (unsigned k = 0; k < 128; k += c.map.item) {  // 16 bytes stay together; single elements keep the edges simple
-            const int64_t column = c.column + int64_t(k / c.map.item);
-            void* to = shared_pointer(swizzle_128(base + r * 128 + k));
-            if (inside && column >= 0 && column < int64_t(c.map.columns))
-                std::memcpy(to, c.map.data + uint64_t(row) * c.map.stride + uint64_t(column) * c.map.item, c.map.item);
-            else std::memset(to, 0, c.map.item);
-        }
-    }
+    each_piece(c.map, *c.block, c.to, c.column, c.row, [](char* to, const char* from, unsigned bytes) {
+        if (from) std::memcpy(to, from, bytes);
+        else std::memset(to, 0, bytes);
+    });
     auto& m = *reinterpret_cast<Mbarrier*>(c.barrier);
     if (m.parity() != c.parity) complain("TMA: the mbarrier's phase ended before this copy: it expected too few bytes", c.at);
     m.set(m.bytes() - int(c.map.box_rows * 128), m.parity());
-    complete_phase(m);
+    complete_phase(m, c.at);
 }
 
 void record_load(const TileCopy& c) {
     if (!record::recording()) return;
     record::tma_load(c.barrier, c.at);
-    for (unsigned r = 0; r < c.map.box_rows; ++r)
-        for (unsigned k = 0; k < 128; k += c.map.item) {
-            const int64_t row = c.row + int64_t(r), column = c.column + int64_t(k / c.map.item);
-            const bool inside = row >= 0 && row < int64_t(c.map.rows) && column >= 0 && column < int64_t(c.map.columns);
-            const char* from = c.map.data + uint64_t(row) * c.map.stride + uint64_t(column) * c.map.item;
-            record::tma_moves(shared_pointer(swizzle_128(shared_address(c.to, {}) + r * 128 + k)), inside ? from : nullptr, c.map.item);
-        }
+    each_piece(c.map, *c.block, c.to, c.column, c.row, [](char* to, const char* from, unsigned bytes) { record::tma_moves(to, from, bytes); });
 }
 
 // Does the copies that signal a barrier, or all.
-bool perform_pending(const uint64_t* barrier) {
+bool perform_pending(Cluster& cluster, const uint64_t* barrier) {
     std::vector<TileCopy> now;
-    std::erase_if(pending(), [&](const TileCopy& c) {
+    std::erase_if(cluster.copies, [&](const TileCopy& c) {
         if (barrier && c.barrier != barrier) return false;
         now.push_back(c);
         return true;
@@ -99,13 +74,20 @@ bool perform_pending(const uint64_t* barrier) {
     return !now.empty();
 }
 
-}  // namespace
-
-void reset_tma() {
-    if (pending_copies) pending_copies->clear();
+void issue(const TileCopy& c) {
+    record_load(c);
+    if (settings.eager) perform(c);
+    else c.block->cluster->copies.push_back(c);
 }
 
-bool finish_tma() { return perform_pending(nullptr); }
+}  // namespace
+
+bool finish_copies(Cluster& c) { return perform_pending(c, nullptr); }
+
+void check_no_copy_into(Block& b) {
+    for (const TileCopy& c : b.cluster->copies)
+        if (c.block == &b) return complain("TMA: the block ended while this copy into its shared memory was under way", c.at);
+}
 
 void mbarrier_init(uint64_t* barrier, unsigned count, Site at) {
     if (reinterpret_cast<uintptr_t>(barrier) % 8 || !is_shared(barrier)) trap("mbarrier: not a multiple of 8 bytes in shared memory", at);
@@ -114,42 +96,58 @@ void mbarrier_init(uint64_t* barrier, unsigned count, Site at) {
     *reinterpret_cast<Mbarrier*>(barrier) = {uint16_t(count), uint16_t(count), 0};
 }
 
-void mbarrier_arrive(uint64_t* barrier, Site at) {
-    Mbarrier& m = checked(barrier, at);
-    if (!m.pending) trap("mbarrier: more arrivals in a phase than it counts", at);
-    record::mbarrier_arrive(barrier, at);
-    --m.pending;
-    complete_phase(m);
+void mbarrier_arrive(uint64_t* barrier, Site at) { arrive(checked(barrier, at), at); }
+
+void mbarrier_arrive_remote(uint32_t address, Site at) {
+    arrive(initialised(cluster_pointer(address, 8, "mbarrier.arrive", at), at), at);
 }
 
 void mbarrier_arrive_expect(uint64_t* barrier, unsigned bytes, Site at) {
     Mbarrier& m = checked(barrier, at);
     m.set(m.bytes() + int(bytes), m.parity());
-    mbarrier_arrive(barrier, at);
+    arrive(m, at);
 }
 
 void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at) {
     Mbarrier& m = checked(barrier, at);
     while (m.parity() == (parity & 1))
-        if (!perform_pending(barrier)) park(&m, at, "an mbarrier wait");
+        if (!perform_pending(*current.running->cluster, barrier)) park(&m, at, "an mbarrier wait");
     record::mbarrier_waited(barrier, at);
 }
 
 void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride,
                        unsigned box_rows, unsigned box_columns) {
-    const Map m{MAGIC, static_cast<const char*>(data), rows, columns, stride, item, box_rows, box_columns};
+    const Map m{MAGIC, const_cast<char*>(static_cast<const char*>(data)), rows, columns, stride, item, box_rows, box_columns};
+    static_assert(sizeof m <= sizeof map);
     map = {};
     std::memcpy(&map, &m, sizeof m);
 }
 
+Map tile_map(const CUtensorMap& opaque, const void* tile, Site at) {
+    Map map;
+    std::memcpy(&map, &opaque, sizeof map);
+    if (map.magic != MAGIC) trap("TMA: not a tensor map", at);
+    if (!is_shared(tile) || shared_address(tile, at) % 128) trap("TMA: the tile must be at a multiple of 128 bytes in shared memory", at);
+    return map;
+}
+
 void tma_load_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, Site at) {
-    TileCopy c{static_cast<char*>(to), {}, column, row, barrier, checked(barrier, at).parity(), at};
-    std::memcpy(&c.map, &map, sizeof c.map);
-    if (c.map.magic != MAGIC) trap("TMA: not a tensor map", at);
-    if (!is_shared(to) || shared_address(to, at) % 128) trap("TMA: the destination must be a multiple of 128 bytes in shared memory", at);
-    record_load(c);
-    if (settings.eager) perform(c);
-    else pending().push_back(c);
+    issue({current.running, shared_address(to, at), tile_map(map, to, at), column, row, barrier, checked(barrier, at).parity(), at});
+}
+
+// One copy for each destination: they need not arrive together.
+void tma_load_multicast_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, unsigned mask, Site at) {
+    Cluster& cluster = *current.running->cluster;
+    const Map tile = tile_map(map, to, at);
+    if (!mask || mask >> cluster.size) trap("TMA multicast: the mask names no block, or one outside the cluster", at);
+    checked(barrier, at);
+    const uint32_t offset = shared_address(to, at), signal = shared_address(barrier, at);
+    for (unsigned rank = 0; rank < cluster.size; ++rank) {
+        if (!(mask >> rank & 1)) continue;
+        Block& b = reachable(cluster, rank, "TMA multicast", at);
+        auto* const there = static_cast<uint64_t*>(shared_pointer_in(b, signal));
+        issue({&b, offset, tile, column, row, there, initialised(there, at).parity(), at});
+    }
 }
 
 }  // namespace emu

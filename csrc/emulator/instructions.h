@@ -19,15 +19,30 @@ void cp_async(void* to, const void* from, unsigned bytes, unsigned filled, Site 
 void cp_async_commit();
 void cp_async_wait(unsigned pending);
 
-
 // ---- mbarrier and TMA (hopper.cpp)
 void mbarrier_init(uint64_t* barrier, unsigned count, Site at);
 void mbarrier_arrive(uint64_t* barrier, Site at);
+void mbarrier_arrive_remote(uint32_t address, Site at);
 void mbarrier_arrive_expect(uint64_t* barrier, unsigned bytes, Site at);
 void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at);
 void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride,
                        unsigned box_rows, unsigned box_columns);  // stride in bytes
 void tma_load_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, Site at);
+void tma_load_multicast_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, unsigned mask, Site at);
+
+// ---- TMA stores (tma_store.cpp)
+void tma_store_2d(const CUtensorMap& map, const void* from, int column, int row, Site at);
+void tma_store_commit();
+void tma_store_wait(unsigned pending, bool read_only);
+
+// ---- clusters (cluster.cpp): shared::cluster addresses as 32 bits
+unsigned cluster_rank();
+unsigned cluster_size();
+void cluster_arrive(Site at);
+void cluster_wait(Site at);
+uint32_t map_to_rank(const void* p, unsigned rank, Site at);
+uint32_t load_cluster(uint32_t address, Site at);
+void store_cluster(uint32_t address, uint32_t value, Site at);
 
 // ---- wgmma (wgmma.cpp): m64, k16, 16-bit operands in shared memory with 128-byte swizzle
 enum class Half { bf16, fp16 };

@@ -8,8 +8,9 @@
 #include <stdexcept>
 #include <thread>
 
-#include "block.h"
+#include "cluster.h"
 #include "record.h"
+#include "team.h"
 
 namespace emu {
 
@@ -18,39 +19,51 @@ namespace {
 constexpr size_t MAX_SHARED = 227 * 1024;  // dynamic shared memory of a block on sm_90
 
 struct Grid {
-    dim3 grid, block;
+    dim3 grid, cluster, block;
     size_t shared;
     Body body;
     void* arguments;
     const void* kernel;
-    unsigned blocks;
+    unsigned clusters;
     std::atomic<unsigned> next{0};
     std::atomic<bool> failed{false};
     std::mutex mutex{};
     Failure failure{};
 
-    // Runs blocks until none is left, or `limit` of them.
+    // Runs clusters until none is left, or `limit` of them. A block on its own is a cluster of one.
     void work(unsigned limit) {
+        const unsigned size = cluster.x * cluster.y * cluster.z;
+        Team team(size - 1);
+        for (unsigned done = 0; done < limit && !failed; ++done) {
+            const unsigned i = next++;
+            if (i >= clusters) break;
+            Cluster c;
+            c.size = size;
+            team.run([&](unsigned rank) { run_block(c, i, rank, !done); });
+        }
+        team.run([&](unsigned) { poison_shared(kernel, 0); });
+    }
+
+    void run_block(Cluster& c, unsigned number, unsigned rank, bool first) {
         watch_this_thread();
         Block& b = this_block();
         current.block_dim = block;
         current.grid_dim = grid;
-        b.prepare(block, body, arguments);
-        for (unsigned done = 0; done < limit && !failed; ++done) {
-            const unsigned i = next++;
-            if (i >= blocks) break;
-            current.block = {i % grid.x, i / grid.x % grid.y, i / (grid.x * grid.y)};
-            poison_shared(kernel, shared);
+        const unsigned x = grid.x / cluster.x, y = grid.y / cluster.y;  // clusters along each axis
+        current.block = {number % x * cluster.x + rank % cluster.x, number / x % y * cluster.y + rank / cluster.x % cluster.y,
+                         number / (x * y) * cluster.z + rank / (cluster.x * cluster.y)};
+        if (first) b.prepare(block, body, arguments);
+        poison_shared(kernel, shared);
+        b.begin(c, rank, number * c.size + rank);
+        if (c.start(rank)) {
             record::block_begins();
-            const bool good = b.run(i);
+            b.run();
             record::block_ends();
-            if (!done) learn_shared(kernel);
-            if (!good) {
-                const std::lock_guard lock(mutex);
-                if (!failed.exchange(true)) failure = std::move(b.failure);
-            }
         }
-        poison_shared(kernel, 0);
+        if (first) learn_shared(kernel);
+        if (!b.failed) return;
+        const std::lock_guard lock(mutex);
+        if (!failed.exchange(true)) failure = std::move(b.failure);
     }
 };
 
@@ -108,7 +121,7 @@ Workers& workers() {
 
 std::string text(dim3 d) { return "(" + std::to_string(d.x) + ", " + std::to_string(d.y) + ", " + std::to_string(d.z) + ")"; }
 
-void check_configuration(dim3 grid, dim3 block, size_t shared, const std::string& name) {
+void check_configuration(dim3 grid, dim3 cluster, dim3 block, size_t shared, const std::string& name) {
     const auto refuse = [&](const std::string& why) { throw std::runtime_error("kernel " + name + ": launch refused: " + why); };
     const uint64_t threads = uint64_t(block.x) * block.y * block.z;
     if (!grid.x || !grid.y || !grid.z) refuse("a grid of " + text(grid) + " blocks has no block");
@@ -119,6 +132,11 @@ void check_configuration(dim3 grid, dim3 block, size_t shared, const std::string
         refuse("a block of " + text(block) + " = " + std::to_string(threads) + " threads is beyond 1024 in all and 64 in z");
     if (shared > MAX_SHARED)
         refuse(std::to_string(shared) + " bytes of dynamic shared memory are beyond " + std::to_string(MAX_SHARED) + " (227 KiB)");
+    const uint64_t size = uint64_t(cluster.x) * cluster.y * cluster.z;
+    if (!size) refuse("a cluster of " + text(cluster) + " blocks has no block");
+    if (size > MAX_CLUSTER) refuse("a cluster of " + text(cluster) + " = " + std::to_string(size) + " blocks is beyond 8");
+    if (grid.x % cluster.x || grid.y % cluster.y || grid.z % cluster.z)
+        refuse("a grid of " + text(grid) + " blocks is not made of whole clusters of " + text(cluster));
     if (uint64_t(grid.x) * grid.y * grid.z > 0xffffffffu) refuse("the emulator runs at most 2^32 - 1 blocks");
 }
 
@@ -132,22 +150,24 @@ std::string message(const Grid& g) {
 
 }  // namespace
 
-void run_grid(dim3 grid, dim3 block, size_t shared, Body body, void* arguments, const void* kernel) {
+void run_grid(dim3 grid, dim3 cluster, dim3 block, size_t shared, Body body, void* arguments, const void* kernel) {
     const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z, threads = uint64_t(block.x) * block.y * block.z;
+    const uint64_t size = uint64_t(cluster.x) * cluster.y * cluster.z;
     if (!blocks || !threads || threads > MAX_THREADS || block.z > 64 || grid.y > 65535 || grid.z > 65535 || blocks > 0xffffffffu ||
-        shared > MAX_SHARED)
-        check_configuration(grid, block, shared, kernel_name(kernel));
+        shared > MAX_SHARED || size != 1)
+        check_configuration(grid, cluster, block, shared, kernel_name(kernel));
     install_fault_handler();
-    Grid g{grid, block, shared, body, arguments, kernel, unsigned(blocks)};
+    const auto clusters = unsigned(blocks / size);
+    Grid g{grid, cluster, block, shared, body, arguments, kernel, clusters};
     using Clock = std::chrono::steady_clock;
-    record::launch_begins({kernel, grid, block, {}, shared});
+    record::launch_begins({kernel, grid, block, cluster, shared});
     const auto begin = Clock::now();
     g.work(1);
     const double one = std::chrono::duration<double>(Clock::now() - begin).count();
     const int cores = record::recording() ? 1 : settings.threads > 0 ? settings.threads : int(std::thread::hardware_concurrency());
     constexpr double WORTH_WAKING = 200e-6;  // seconds
-    if (cores > 1 && blocks > 1 && one * double(blocks) > WORTH_WAKING)
-        workers().run(g, int(std::min<uint64_t>(uint64_t(cores), blocks)) - 1);
+    if (cores > 1 && clusters > 1 && one * double(clusters) > WORTH_WAKING)
+        workers().run(g, int(std::min<uint64_t>(uint64_t(cores), clusters)) - 1);
     else g.work(~0u);
     record::launch_ends(g.failed);
     if (g.failed) throw std::runtime_error(message(g));

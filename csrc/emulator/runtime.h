@@ -15,6 +15,7 @@ using Site = std::source_location;
 struct Block;
 struct Warp;
 struct CopyQueue;
+struct StoreQueue;
 
 struct Fiber {  // one CUDA thread while it runs
     void* sp = nullptr;
@@ -25,6 +26,8 @@ struct Fiber {  // one CUDA thread while it runs
     Site at{};           // where it waits
     const char* doing = nullptr;  // what it waits for
     CopyQueue* copies = nullptr;
+    StoreQueue* stores = nullptr;
+    int arrived_phase = -1;  // of barrier.cluster, until it has waited
     char* stack = nullptr;
 };
 
@@ -70,7 +73,7 @@ void* shared_pointer(uint32_t address);
 
 // ---- launches
 using Body = void (*)(void* arguments);
-void run_grid(dim3 grid, dim3 block, size_t shared, Body body, void* arguments, const void* kernel);
+void run_grid(dim3 grid, dim3 cluster, dim3 block, size_t shared, Body body, void* arguments, const void* kernel);
 
 struct Settings {
     unsigned seed = 0;   // 0: threads start in ascending order; else shuffled

@@ -8,7 +8,7 @@
 #include <random>
 #include <stdexcept>
 
-#include "block.h"
+#include "cluster.h"
 #include "record.h"
 
 extern "C" void emu_switch(void** save, void* to);  // keeps the callee-saved registers on the stack left behind
@@ -146,8 +146,10 @@ void open_barrier(Block& b, Barrier& barrier) {
 
 void finish_thread(Block& b, Fiber* f) {
     record::thread_ends();
+    if (f->stores) end_stores(f);
     --b.alive;
     f->warp->alive &= ~(1u << f->lane);
+    if (b.cluster->arrived) cluster_thread_ended(b, f);
     if (!b.blocked) return;
     Barrier& barrier = b.barriers[0];  // a thread that has returned counts as arrived
     if (b.alive && barrier.arrived == b.alive) open_barrier(b, barrier);
@@ -164,7 +166,9 @@ void worker() {
         self->linear = s.linear;
         self->lane = s.linear % 32;
         self->warp = &b.warps[s.linear / 32];
+        self->arrived_phase = -1;
         if (self->copies) self->copies->copies.clear(), self->copies->groups.clear();
+        if (self->stores) clear_stores(self);
         b.body(b.arguments);
         finish_thread(b, self);
     }
@@ -173,16 +177,18 @@ void worker() {
     __builtin_unreachable();
 }
 
-std::string deadlock(const Block& b) {
-    struct Waiting {
-        unsigned count;
-        Fiber* first;
-    };
-    std::vector<Waiting> places;
+struct Waiting {
+    unsigned count;
+    const Block* block;
+    Fiber* first;
+};
+
+void note_waiting(const Block& b, std::vector<Waiting>& places) {
+    const size_t others = places.size();  // of other blocks
     const auto note = [&](Fiber* f) {
-        for (Waiting& w : places)
-            if (w.first->at.line() == f->at.line() && w.first->doing == f->doing) return void(++w.count);
-        places.push_back({1, f});
+        for (size_t i = others; i < places.size(); ++i)
+            if (places[i].first->at.line() == f->at.line() && places[i].first->doing == f->doing) return void(++places[i].count);
+        places.push_back({1, &b, f});
     };
     for (const Barrier& barrier : b.barriers)
         for (Fiber* f = barrier.waiting.head; f; f = f->next) note(f);
@@ -192,16 +198,27 @@ std::string deadlock(const Block& b) {
     for (const Warp& w : b.warps)
         for (const Meeting& m : w.meetings)
             for (unsigned left = m.arrived; left; left &= left - 1) note(m.fibers[__builtin_ctz(left)]);
-    std::string out = "deadlock: of " + std::to_string(b.alive) + " running threads";
-    for (const Waiting& w : places) {
-        const uint3 t = w.first->thread;
-        out += (&w == places.data() ? " " : ", ") + std::to_string(w.count) + " wait in " + w.first->doing + " at " + at_line(w.first->at) +
-               " (first: thread (" + std::to_string(t.x) + ", " + std::to_string(t.y) + ", " + std::to_string(t.z) + "))";
-    }
-    return out;
+    for (Fiber* f = b.cluster_waiting.head; f; f = f->next) note(f);
+}
+
+std::string coordinates(uint3 v) {
+    return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
 }
 
 }  // namespace
+
+std::string deadlock(const Cluster& c) {
+    std::vector<Waiting> places;
+    for (unsigned rank = 0; rank < c.size; ++rank) note_waiting(*c.blocks[rank], places);
+    std::string out = "deadlock: of " + std::to_string(c.alive()) + " running threads";
+    if (c.size > 1) out += " of a cluster of " + std::to_string(c.size) + " blocks";
+    for (const Waiting& w : places) {
+        out += (&w == places.data() ? " " : ", ") + std::to_string(w.count) + " wait in " + w.first->doing + " at " + at_line(w.first->at) +
+               " (first: " + (c.size > 1 ? "block " + coordinates(w.block->index) + ", " : "") + "thread " +
+               coordinates(w.first->thread) + ")";
+    }
+    return out;
+}
 
 Block& this_block() {
     if (!current.running) current.running = new Block;  // lives as long as the thread; workers live as long as the process
@@ -342,12 +359,15 @@ void park(const void* address, Site at, const char* doing) {
 }
 
 void wake(const void* address) {
-    Block& b = *current.running;
-    size_t kept = 0;
-    for (const Parked& p : b.parked)
-        if (p.address == address) b.ready.push(p.fiber);
-        else b.parked[kept++] = p;
-    b.parked.resize(kept);
+    const Cluster& c = *current.running->cluster;
+    for (unsigned rank = 0; rank < c.size; ++rank) {
+        Block& b = *c.blocks[rank];
+        size_t kept = 0;
+        for (const Parked& p : b.parked)
+            if (p.address == address) b.ready.push(p.fiber);
+            else b.parked[kept++] = p;
+        b.parked.resize(kept);
+    }
 }
 
 void Block::prepare(dim3 dim, Body kernel_body, void* kernel_arguments) {
@@ -358,11 +378,14 @@ void Block::prepare(dim3 dim, Body kernel_body, void* kernel_arguments) {
     for (unsigned w = 0; w * 32 < threads; ++w) warps[w].full = threads - w * 32 >= 32 ? ~0u : (1u << (threads - w * 32)) - 1;
 }
 
-bool Block::run(unsigned linear) {
+void Block::begin(Cluster& of, unsigned number_in_it, unsigned linear) {
+    cluster = &of;
+    rank = number_in_it;
+    of.blocks[rank] = this;
     started = 0;
     alive = threads;
     blocked = failed = false;
-    ready = {};
+    ready = cluster_waiting = {};
     parked.clear();
     for (Barrier& b : barriers) b = {};
     for (Group& g : groups) g.arrived = 0, g.waiting = {};
@@ -371,7 +394,11 @@ bool Block::run(unsigned linear) {
         for (Meeting& m : warps[w].meetings) m.mask = m.arrived = 0;
     }
     if (settings.seed) std::shuffle(order, order + threads, std::minstd_rand(settings.seed * 7919 + linear));
-    reset_async();
+    index = current.block;
+    reset_wgmma();
+}
+
+bool Block::run() {
     Fiber* const outside = current.fiber;
     current.fiber = &scheduler;
     while (alive && !failed) {
@@ -380,11 +407,12 @@ bool Block::run(unsigned linear) {
         if (f) {
             switch_to(&scheduler, f);
             current.fiber = &scheduler;
-        } else if (!finish_async()) {
-            failed = true;
-            failure = {deadlock(*this), {}, 0, current.block, {}, false};
+        } else if (!cluster->idle(*this)) {
+            break;
         }
     }
+    if (!failed && !alive) check_no_copy_into(*this);
+    cluster->leave(*this);
     current.fiber = outside;
     pool.used = 0;  // abandoned fibers are simply started anew
     return !failed;

@@ -35,6 +35,8 @@ char* own_tls() {  // this thread's copy of the module's thread-local block
     return search.found;
 }
 
+}  // namespace
+
 struct Window {
     char* tls = own_tls();
     char* low = nullptr;   // of the dynamic window
@@ -55,6 +57,8 @@ struct Window {
     }
 };
 
+namespace {
+
 Window& window() {
     static thread_local Window* w = nullptr;
     if (!w) w = new Window;
@@ -71,6 +75,7 @@ bool clean(const char* p, size_t n) {
 
 void poison_shared(const void* kernel, size_t dynamic_bytes) {
     Window& w = window();
+    this_block().window = &w;
     w.base = w.low + WINDOW - (dynamic_bytes + 1023) / 1024 * 1024;
     if (dynamic_bytes) std::memset(w.base, POISON, size_t(w.low + WINDOW - w.base));
     for (const Symbol* s : w.touched[kernel]) std::memset(w.tls + s->address, POISON, s->size);
@@ -108,6 +113,17 @@ uint32_t shared_address(const void* p, Site at) {
 void* shared_pointer(uint32_t address) {
     Window& w = window();
     return address < WINDOW ? w.low + address : w.tls + (address - WINDOW);
+}
+
+void* shared_pointer_in(Block& b, uint32_t address) {
+    return address < WINDOW ? b.window->low + address : b.window->tls + (address - WINDOW);
+}
+
+bool holds(const Block& b, uint32_t address, size_t bytes) {
+    const Window& w = *b.window;
+    if (address < WINDOW) return w.low + address >= w.base && address + bytes <= WINDOW;
+    const char* p = w.tls + (address - WINDOW);
+    return std::ranges::any_of(shared_arrays(), [&](const Symbol& s) { return p >= w.tls + s.address && p + bytes <= w.tls + s.address + s.size; });
 }
 
 }  // namespace emu

@@ -1,4 +1,5 @@
 // Every wrapper of csrc/device once, in a kernel named after it: tests/test_nvcc.py pins the PTX each becomes.
+#include "../../csrc/device/cluster.cuh"
 #include "../../csrc/device/cp_async.cuh"
 #include "../../csrc/device/ldmatrix.cuh"
 #include "../../csrc/device/mma.cuh"
@@ -44,6 +45,23 @@ KERNEL(mbarrier_arrive_, uint64_t* b) { mbarrier_arrive(b); }
 KERNEL(mbarrier_arrive_expect_, uint64_t* b, unsigned n) { mbarrier_arrive_expect(b, n); }
 KERNEL(mbarrier_wait_, uint64_t* b, unsigned parity) { mbarrier_wait(b, parity); }
 KERNEL(tma_load_2d_, void* to, const __grid_constant__ CUtensorMap map, int x, int y, uint64_t* b) { tma_load_2d(to, map, x, y, b); }
+KERNEL(tma_load_multicast_2d_, void* to, const __grid_constant__ CUtensorMap map, int x, int y, uint64_t* b, unsigned blocks) {
+    tma_load_multicast_2d(to, map, x, y, b, blocks);
+}
+KERNEL(tma_store_2d_, const void* from, const __grid_constant__ CUtensorMap map, int x, int y) { tma_store_2d(map, from, x, y); }
+KERNEL(tma_store_commit_, ) { tma_store_commit(); }
+KERNEL(tma_store_wait_read_1_, ) { tma_store_wait_read<1>(); }
+KERNEL(tma_store_wait_0_, ) { tma_store_wait<0>(); }
+
+KERNEL(cluster_rank_, unsigned* out) { out[0] = cluster_rank(); }
+KERNEL(cluster_size_, unsigned* out) { out[0] = cluster_size(); }
+KERNEL(cluster_arrive_, ) { cluster_arrive(); }
+KERNEL(cluster_wait_, ) { cluster_wait(); }
+KERNEL(map_to_rank_, unsigned* out, const void* p, unsigned rank) { out[0] = map_to_rank(p, rank); }
+KERNEL(load_cluster_, unsigned* out, unsigned address) { out[0] = load_cluster(address); }
+KERNEL(store_cluster_, unsigned address, unsigned value) { store_cluster(address, value); }
+KERNEL(mbarrier_arrive_remote_, unsigned address) { mbarrier_arrive_remote(address); }
+KERNEL(mbarrier_wait_cluster_, uint64_t* b, unsigned parity) { mbarrier_wait_cluster(b, parity); }
 
 KERNEL(wgmma_fence_, ) { wgmma_fence(); }
 KERNEL(wgmma_commit_, ) { wgmma_commit(); }
