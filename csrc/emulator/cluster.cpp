@@ -82,7 +82,9 @@ void cluster_thread_ended(Block& b, Fiber* f) {  // a thread that has returned c
 
 Block& reachable(Cluster& c, unsigned rank, const char* what, Site at) {
     Block& b = *c.blocks[rank];
-    const char* why = !b.started ? " has not begun: it needs a cluster barrier first" : !b.alive ? " has ended: its shared memory is gone" : nullptr;
+    const char* why = nullptr;
+    if (!b.started) why = " has not begun: it needs a cluster barrier first";
+    else if (!b.alive) why = " has ended: its shared memory is gone";
     if (why) trap((std::string(what) + ": block " + std::to_string(rank) + " of the cluster" + why).c_str(), at);
     return b;
 }

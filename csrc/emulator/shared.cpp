@@ -123,7 +123,10 @@ bool holds(const Block& b, uint32_t address, size_t bytes) {
     const Window& w = *b.window;
     if (address < WINDOW) return w.low + address >= w.base && address + bytes <= WINDOW;
     const char* p = w.tls + (address - WINDOW);
-    return std::ranges::any_of(shared_arrays(), [&](const Symbol& s) { return p >= w.tls + s.address && p + bytes <= w.tls + s.address + s.size; });
+    return std::ranges::any_of(shared_arrays(), [&](const Symbol& s) {
+        const char* const start = w.tls + s.address;
+        return p >= start && p + bytes <= start + s.size;
+    });
 }
 
 }  // namespace emu

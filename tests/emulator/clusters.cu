@@ -78,7 +78,8 @@ const Half* numbered(int rows, int columns) {
         for (int j = 0; j < columns; ++j) data[i * columns + j].bits = uint16_t(100 * i + j);
     return data;
 }
-__device__ uint16_t& at_swizzled(Half* tile, int row, int column) { return tile[row * 64 + ((column / 8 ^ row % 8) * 8 + column % 8)].bits; }
+__device__ uint16_t& at_swizzled(Half* tile, int row, int column) {
+    return tile[row * 64 + ((column / 8 ^ row % 8) * 8 + column % 8)].bits; }
 
 // Each block fetches its share of the rows for all.
 __global__ void multicast_kernel(float* out, const __grid_constant__ CUtensorMap map, int expected, unsigned mask) {
