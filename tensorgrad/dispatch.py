@@ -85,6 +85,8 @@ def kernels_of(device: str) -> dict[str, dict[str, Kernel]]:
     if table is None:
         table = _kernels[device] = {}
         for name, path, types, source, writes, call, chips in backends.load(device).load_kernels():
+            if name in _ops:
+                call = _ops[name].bind(path, call, backends.load(device).xp)
             table.setdefault(name, {})[path] = Kernel(name, path, device, frozenset(types.split()), source, call, writes, chips)
         for op in _ops.values():
             for kernel in op.python_kernels(device):

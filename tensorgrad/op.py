@@ -120,6 +120,10 @@ class Op:
             picked = self.picked[key] = dispatch.choose(self, device, dtypes.BY_NUMPY[array.dtype].name, *info)
         return picked
 
+    def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+        """What dispatch calls for a compiled kernel: itself, unless it takes more than the others, such as memory to work in."""
+        return call
+
     def supports(self, kernel: Kernel, *info: Any) -> str | None:
         """Why a kernel cannot do this call ("needs ..."), or None when it can."""
         return None

@@ -94,6 +94,50 @@ def test_nan_and_infinity_stay_in_their_rows(path, name):
     assert (np.delete(out, [3, 7], 0) == 24).all()
 
 
+SIDE = [(path, name) for path, name in RUNGS if path in ("cuda/gemv", "cuda/split_k")]  # of few rows, columns or tiles
+
+
+@pytest.mark.parametrize(("path", "name"), SIDE)
+def test_skinny_shapes(path, name, order):
+    rng = np.random.default_rng(zlib.crc32(f"skinny {path} {name}".encode()) + order[0])
+    for i, (m, n, k) in enumerate([(1, 300, 64), (257, 1, 129), (4, 130, 33), (70, 5, 260), (9, 9, 1000), (8, 8, 31)]):
+        layout = LAYOUTS[(i + order[0]) % len(LAYOUTS)]
+        left, right = (layout, layout) if layout == "gaps" else layout
+        check(path, name, operand(rng, (m, k), NUMPY[name], left), operand(rng, (k, n), NUMPY[name], right))
+        check(path, name, operand(rng, (2, m, k), NUMPY[name], left), operand(rng, (k, n), NUMPY[name], right))
+    row = operand(rng, (1, 700), NUMPY[name], "N")
+    check(path, name, row, row.T)  # one number, and no cancellation in it
+
+
+@pytest.mark.parametrize(("path", "name"), SIDE)
+def test_the_same_bits_in_any_order_of_threads(path, name):
+    rng = np.random.default_rng(3)
+    a, b = operand(rng, (40, 900), NUMPY[name], "N"), operand(rng, (900, 7), NUMPY[name], "N")
+    results = []
+    for seed, threads in ((0, 1), (1, 2), (2, 3)):
+        emu.configure(seed=seed, threads=threads)
+        results.append(emu.xp.empty((40, 7), NUMPY[name]))
+        KERNELS[path].call(results[-1], a, b)
+    emu.configure(seed=0, threads=0)
+    assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+@pytest.mark.parametrize("parts", [1, 2, 5, 64])
+def test_any_number_of_parts_of_k(parts, name):
+    rng = np.random.default_rng(parts)
+    split_k = next(call for op, path, *_, call, _ in emu.ext.kernels() if (op, path) == ("matmul", "cuda/split_k"))
+    for k in (0, 1, 31, 33, 160, 500):
+        a, b = operand(rng, (2, 17, k), NUMPY[name], "N"), operand(rng, (2, k, 70), NUMPY[name], "T")
+        out = emu.xp.empty((2, 17, 70), NUMPY[name])
+        split_k(out, a, b, emu.xp.empty((parts, out.size), np.float32))
+        want = a.astype(np.float64) @ b.astype(np.float64)
+        assert np.linalg.norm(out.astype(np.float64) - want) <= TOLERANCE[name] * (np.linalg.norm(want) or 1)
+    for wrong in (None, np.empty((parts, out.size - 1), np.float32), np.empty((parts, out.size)), np.empty(out.size, np.float32)):
+        with pytest.raises(ValueError, match=r"matmul \(cuda/split_k\): the workspace must be a float32 array"):
+            split_k(out, a, b, wrong)
+
+
 ADDENDS = [((), None), (("N",), None), (None, ("N",)), (("M", "N"), ("M", 1)), (("M", 1), ("N",)), ((1, "N"), (1, 1))]  # C0, bias
 
 

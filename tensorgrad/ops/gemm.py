@@ -11,7 +11,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .matmul import MATMUL, check_operands
+from .matmul import MATMUL, Matmul, check_operands
 from .shared.activation import ACTIVATIONS, check_activation
 
 NUMBER = {name: i for i, name in enumerate(ACTIVATIONS)}
@@ -47,6 +47,9 @@ class Gemm(Op):
             else:
                 ctx.save(mat1, mat2, *((out,) if activation == "relu" else (input, bias)))
         return out
+
+    kernel_for = Matmul.kernel_for
+    bind = Matmul.bind
 
     def kernel(self, device: Any, array: Any, *info: Any) -> Callable[..., Any]:
         """The kernel of the path chosen for matmul, which is then asked for the rest as well or followed by operations."""

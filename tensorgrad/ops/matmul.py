@@ -1,15 +1,19 @@
 """matmul: z = x @ y, of vectors, matrices and batches of matrices."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from ..cases import Case, T
+from ..device import CPU
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
+from .shared.product import kind_of, with_parts
 
 _INTEGERS = "int64 int32 int16 int8 uint8"
 
@@ -23,8 +27,8 @@ class Matmul(Op):
 
     name = "matmul"
     operators = ("__matmul__", "__rmatmul__")
-    defaults = ("cpu/packed", "cpu/openblas", "cpu/numpy",
-                "cuda/v08_tensor_core", "cuda/v07_double_buffered", "cuda/v02_shared")  # tf32 only where it is asked for
+    defaults = ("cpu/packed", "cpu/openblas", "cpu/numpy", "cuda/gemv", "cuda/split_k",
+                "cuda/v09_hopper", "cuda/v08_tensor_core", "cuda/v07_double_buffered", "cuda/v02_shared")
 
     def forward(self, ctx: Node, input: Tensor, other: Tensor) -> Tensor:
         x, y = input.array, other.array
@@ -37,10 +41,10 @@ class Matmul(Op):
     def multiply(self, device: Any, x: Any, y: Any, *after: Any) -> Any:
         """The product of two arrays whose shapes fit; `after` it what gemm's kernels take: C0, bias, alpha, beta, activation."""
         xp = device.backend.xp
-        kernel = (fn.gemm.op if after else self).kernel(device, x)
+        op = fn.gemm.op if after else self
         if x.ndim == 2 and y.ndim == 2:
             out = xp.empty((x.shape[0], y.shape[1]), x.dtype)
-            kernel(out, x, y, *after)
+            op.kernel_for(device, out, x)(out, x, y, *after)
             return out
         row, column = x.ndim == 1, y.ndim == 1
         if row:
@@ -52,14 +56,27 @@ class Matmul(Op):
             after = (*(a if a is None or a.ndim < len(new) - 1 else a[new] for a in after[:2]), *after[2:])
         if y.ndim == 2 and x.ndim > 2 and x.flags.c_contiguous and not _has_rows(after):  # one tall product, not a batch of short ones
             out = xp.empty((*x.shape[:-1], y.shape[1]), x.dtype)
-            kernel(out.reshape(-1, y.shape[1]), x.reshape(-1, x.shape[-1]), y, *after)
+            tall, x = out.reshape(-1, y.shape[1]), x.reshape(-1, x.shape[-1])
+            op.kernel_for(device, tall, x)(tall, x, y, *after)
         else:
             batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
             out = xp.empty((*batch, x.shape[-2], y.shape[-1]), x.dtype)
-            kernel(out, x, y, *after)
+            op.kernel_for(device, out, x)(out, x, y, *after)
         if row:
             out = out[..., 0, :]
         return out[..., 0] if column else out
+
+    def kernel_for(self, device: Any, out: Any, x: Any) -> Callable[..., Any]:
+        """The kernel for a product of this size: on a GPU the best rung depends on it."""
+        return self.kernel(device, x) if device is CPU else self.kernel(device, x, kind_of(out, x))
+
+    def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+        return functools.partial(with_parts, call, xp) if path.endswith("/split_k") else call
+
+    def suits(self, kernel: Kernel, *kind: str) -> bool:
+        if kernel.rung in ("gemv", "split_k"):
+            return kind == (kernel.rung,)
+        return not kernel.rung.endswith("tf32")  # only where it is asked for
 
     @staticmethod
     @rung("cpu/openblas")

@@ -17,7 +17,7 @@ template <class S> __device__ S activate(S x, Activation activation) {
     if (activation == Activation::relu) return x < 0 ? S(0) : x;  // NaN stays NaN
     if (activation == Activation::gelu) return S(0.5) * x * erfc(x * S(-0.70710678118654752));
     // x sigmoid(t): silu has t = x, and (1 + tanh u) / 2 is sigmoid(2 u)
-    const S t = activation == Activation::silu ? x : x * (S(1.5957691216057308) + S(0.07135481282999265) * x * x);
+    const S t = activation == Activation::silu ? x : x * (S(1.5957691216057308) + S(0.07135481627260025) * x * x);
     return x / (1 + exp(-t));
 }
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+from ...device import CPU
 from ...tensor import Tensor
 from ..parameter import Parameter
+from .fusion import in_one_kernel
 from .module import Module
 
 
@@ -32,6 +34,8 @@ class Sequential(Module):
             self.add_module(name, module)
 
     def forward(self, input: Any) -> Any:
+        if getattr(input, "device", CPU) is not CPU:
+            return in_one_kernel(list(self._modules.values()), input)
         for module in self._modules.values():
             input = module(input)  # type: ignore[misc]
         return input
