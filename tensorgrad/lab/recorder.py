@@ -92,6 +92,8 @@ class record:
 
     def _recorded(self, kernel: Kernel, call: Callable[..., Any]) -> Callable[..., Any]:
         op = dispatch._ops.get(kernel.op)
+        if op is not None:
+            call = op.bind(kernel.path, call, self._emu.xp)
 
         def run(*args: Any) -> None:
             with self._lock:
