@@ -110,8 +110,8 @@ def sections(reports: dict[str, Report]) -> list[str]:
             continue
         seen.add(source)
         says = header(source)
-        out += [f"### [`{path.partition('/')[2]}`]({PurePath(source).name})", "", f"{sentence(says['The idea'])} "
-                f"*Bottleneck: {says['Bottleneck']}*", "", *busiest(report), ""]
+        about = f"{sentence(says.get('The idea', ''))} *Bottleneck: {says.get('Bottleneck', '')}*"
+        out += [f"### [`{path.partition('/')[2]}`]({PurePath(source).name})", "", about, "", *busiest(report), ""]
     return out
 
 
