@@ -1,4 +1,4 @@
-"""The tables in the READMEs of the kernel ladders: `python benchmarks/ladder_tables.py` writes them, `--check` says whether they are true.
+"""What the lab says in the READMEs: `python benchmarks/ladder_tables.py` writes it, `--check` says whether it is still true.
 
 A README asks for its tables with a comment, and the tables stand between it and the next one:
 
@@ -7,6 +7,7 @@ A README asks for its tables with a comment, and the tables stand between it and
 
 after `lab` the op, its operands as `tensorgrad lab --shape` takes them, and options as name=value. Every rung of the op is there, each
 checked against its float64 reference and for races before a figure is written. The figures are counts of the emulator: modelled.
+`lab print matmul v02_shared 128x64 64x128` asks for what `tensorgrad lab` prints about one kernel.
 """
 from __future__ import annotations
 
@@ -19,30 +20,31 @@ from pathlib import Path, PurePath
 from tensorgrad import dispatch
 from tensorgrad.cli.lab import operand, options
 from tensorgrad.dispatch import Kernel
-from tensorgrad.lab import Report, compare
+from tensorgrad.lab import Report, compare, profile
 from tensorgrad.lab.recorder import extension
 from tensorgrad.lab.registers import of_kernel
 from tensorgrad.lab.report import NOTE, SECTOR, Launch
 from tensorgrad.lab.sources import header, text_of
-from tensorgrad.lab.table import access, of_ideal
+from tensorgrad.lab.table import access, of_ideal, text
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- lab (.+?) -->\n).*?(<!-- end of lab -->)", re.S)
-READMES = sorted(ROOT.glob("csrc/cuda/*/README.md"))
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("csrc/cuda/*/README.md"))]
+WIDTH = 140
 CHIPS = ("sm_80", "sm_90")
 MOST_LINES = 5
 
 
 def main() -> None:
-    """Write or check every README under csrc/cuda."""
+    """Write or check the README and those under csrc/cuda."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a table is not what the lab says")
     check = parser.parse_args().check
-    changed = {readme: text for readme in READMES if (text := renewed(readme)) != readme.read_text()}
-    for readme, text in changed.items():
+    changed = {readme: new for readme in READMES if (new := renewed(readme)) != readme.read_text()}
+    for readme, new in changed.items():
         print(f"{'not what the lab says' if check else 'written'}: {readme.relative_to(ROOT)}")
         if not check:
-            readme.write_text(text)
+            readme.write_text(new)
     sys.exit(bool(changed) and check)
 
 
@@ -60,6 +62,9 @@ def compiler() -> str:
 def tables(request: str) -> str:
     """The text for a comment `lab OP SHAPE... [NAME=VALUE...]`."""
     op, *rest = request.split()
+    if op == "print":
+        op, kernel, *rest = rest
+        return f"```\n{text(profile(op, kernel, *map(operand, rest)), WIDTH)}\n```\n\n(kernels compiled by {compiler()})\n"
     reports = compare(op, *[operand(r) for r in rest if "=" not in r], **options([r for r in rest if "=" in r]))
     for path, report in reports.items():
         if isinstance(report, str) or report.wrong or report.races:
@@ -121,8 +126,8 @@ def busiest(report: Report) -> list[str]:
     rows = [("file", "source", "access", "bytes", "requests", "sectors (ideal)", "wavefronts (ideal)", ""),
             ("---", "---", "---", "---:", "---:", "---:", "---:", "---")]
     for line in lines:
-        text = text_of(line.file, line.line).replace("|", "\\|")
-        rows.append((PurePath(line.file).name, f"`{text}`", access(line), f"{line.bytes:,}", f"{line.requests:,}",
+        source = text_of(line.file, line.line).replace("|", "\\|")
+        rows.append((PurePath(line.file).name, f"`{source}`", access(line), f"{line.bytes:,}", f"{line.requests:,}",
                      of_ideal(line, "sectors"), of_ideal(line, "wavefronts"), ", ".join(line.marks)))
     return ["| " + " | ".join(row) + " |" for row in rows]
 

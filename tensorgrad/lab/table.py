@@ -78,7 +78,7 @@ def _alike(launches: tuple[Launch, ...]) -> list[tuple[Launch, int]]:
 class _Lines:
     """The source lines of a launch. The text of a line gets what the other columns leave of the width; a narrow terminal has fewer."""
 
-    HEADER = ("line", "source", "access", "bytes", "requests", "lanes", "sectors (ideal)", "wavefronts (ideal)", "")
+    HEADER = ("line", "source", "access", "bytes", "requests", "lanes", "sectors\n(ideal)", "wavefronts\n(ideal)", "")
     DISPENSABLE = (1, 5, 4, 3)  # columns a narrow terminal does without, in this order
     SHORTEST = 16  # of a source line
 
@@ -89,9 +89,10 @@ class _Lines:
                      for line in merged(launch.lines, COUNTS)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        widths = [max(len(row[i]) for row in (self.HEADER, *self.rows)) for i in range(len(self.HEADER))]
+        heads = [max(map(len, name.split("\n"))) for name in self.HEADER]
+        widths = [max(head, *(len(row[i]) for row in self.rows)) for i, head in enumerate(heads)]
         least = [width if i != 1 else min(width, self.SHORTEST) for i, width in enumerate(widths)]
-        shown = list(range(len(widths)))
+        shown = [i for i in range(len(widths)) if any(row[i] for row in self.rows)]
         for i in self.DISPENSABLE:
             if sum(least[k] + 2 for k in shown) > options.max_width:
                 shown.remove(i)
