@@ -16,7 +16,7 @@
 #define __grid_constant__
 #define __launch_bounds__(...)
 #define __shared__ thread_local
-#define __forceinline__ inline __attribute__((always_inline))
+#define __forceinline__ inline __attribute__((always_inline, artificial))  // its instructions count for the line that calls
 #define __noinline__ __attribute__((noinline))
 #define __align__(n) __attribute__((aligned(n)))
 
@@ -97,8 +97,8 @@ inline int __all_sync(unsigned mask, int predicate, EMU_HERE) { return emu::ball
 
 // ---- atomics
 namespace emu {
-template <class T, class F> T exchange_with(T* p, F&& next) {
-    record::atomic(p, sizeof(T));
+template <class T, class F> T exchange_with(T* p, F&& next, Site at) {
+    record::atomic(p, sizeof(T), at);
     T old, now;
     __atomic_load(p, &old, __ATOMIC_RELAXED);
     do now = next(old);
@@ -106,20 +106,20 @@ template <class T, class F> T exchange_with(T* p, F&& next) {
     return old;
 }
 }  // namespace emu
-template <class T> T atomicAdd(T* p, std::type_identity_t<T> v) {
-    return emu::exchange_with(p, [v](T old) { return T(old + v); });
+template <class T> T atomicAdd(T* p, std::type_identity_t<T> v, EMU_HERE) {
+    return emu::exchange_with(p, [v](T old) { return T(old + v); }, at);
 }
-template <class T> T atomicMax(T* p, std::type_identity_t<T> v) {
-    return emu::exchange_with(p, [v](T old) { return std::max(old, v); });
+template <class T> T atomicMax(T* p, std::type_identity_t<T> v, EMU_HERE) {
+    return emu::exchange_with(p, [v](T old) { return std::max(old, v); }, at);
 }
-template <class T> T atomicMin(T* p, std::type_identity_t<T> v) {
-    return emu::exchange_with(p, [v](T old) { return std::min(old, v); });
+template <class T> T atomicMin(T* p, std::type_identity_t<T> v, EMU_HERE) {
+    return emu::exchange_with(p, [v](T old) { return std::min(old, v); }, at);
 }
-template <class T> T atomicExch(T* p, std::type_identity_t<T> v) {
-    return emu::exchange_with(p, [v](T) { return v; });
+template <class T> T atomicExch(T* p, std::type_identity_t<T> v, EMU_HERE) {
+    return emu::exchange_with(p, [v](T) { return v; }, at);
 }
-template <class T> T atomicCAS(T* p, std::type_identity_t<T> expected, std::type_identity_t<T> v) {
-    return emu::exchange_with(p, [=](T old) { return old == expected ? v : old; });
+template <class T> T atomicCAS(T* p, std::type_identity_t<T> expected, std::type_identity_t<T> v, EMU_HERE) {
+    return emu::exchange_with(p, [=](T old) { return old == expected ? v : old; }, at);
 }
 
 // ---- maths and bits
@@ -139,5 +139,5 @@ inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
 inline int __popc(unsigned x) { return std::popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __clz(int x) { return std::countl_zero(unsigned(x)); }
-template <class T> T __ldg(const T* p) { return *p; }
+template <class T> __forceinline__ T __ldg(const T* p) { return *p; }
 inline size_t __cvta_generic_to_shared(const void* p, EMU_HERE) { return emu::shared_address(p, at); }

@@ -39,7 +39,7 @@ void fence(bool of_device);  // __threadfence, or __threadfence_block
 void proxy_fence();          // fence.proxy.async
 
 // ---- memory
-void atomic(void* p, unsigned bytes);  // of the line that inlined the call
+void atomic(void* p, unsigned bytes, Site at);
 
 // ---- cp.async: the thread's own agent writes, in groups
 void cp_async(void* to, const void* from, unsigned bytes, unsigned filled, Site at);
@@ -79,7 +79,7 @@ inline void warp_meets(unsigned, unsigned, bool, bool) {}
 inline void warpgroup_meets(unsigned) {}
 inline void fence(bool) {}
 inline void proxy_fence() {}
-inline void atomic(void*, unsigned) {}
+inline void atomic(void*, unsigned, Site) {}
 inline void cp_async(void*, const void*, unsigned, unsigned, Site) {}
 inline void cp_async_commit() {}
 inline void cp_async_wait(unsigned) {}

@@ -17,7 +17,7 @@ template <class T> struct Matrix {
     int64_t down, right;
     int64_t batch[MAX_BATCH_DIMS];  // strides of the batch dimensions, 0 where it is broadcast
 
-    __host__ __device__ T& operator()(int64_t row, int64_t column) const { return data[row * down + column * right]; }
+    __host__ __device__ __forceinline__ T& operator()(int64_t row, int64_t column) const { return data[row * down + column * right]; }
     __host__ __device__ Matrix transposed() const {
         Matrix m = *this;
         m.down = right;

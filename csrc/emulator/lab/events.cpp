@@ -97,9 +97,9 @@ void proxy_fence() {
     if (running() && recorder.races) recorder.clocks.proxy_fence(recorder.thread());
 }
 
-void atomic(void* p, unsigned bytes) {
+void atomic(void* p, unsigned bytes, Site at) {
     if (!running()) return;
-    recorder.access(p, bytes, lab::Access::atomic, true, reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
+    recorder.access(p, bytes, lab::Access::atomic, true, at);
     if (recorder.races) recorder.clocks.atomic(recorder.thread(), p);
 }
 

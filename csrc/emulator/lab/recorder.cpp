@@ -116,16 +116,19 @@ bool Recorder::find(const void* p, Found& f) {
     return true;
 }
 
-void Recorder::access(const void* p, unsigned bytes, Access access, bool strong, uintptr_t pc) {
+template <class Where> void Recorder::access(const void* p, unsigned bytes, Access access, bool strong, Where where) {
     Found at;
     if (!find(p, at)) return;
-    const uint32_t site = sites.at(pc, {at.space, access, Via::thread, {}, bytes});
+    const uint32_t site = sites.at(where, {at.space, access, Via::thread, {}, bytes});
     if (metrics) requests.add(site, warp(), current.fiber->lane, reinterpret_cast<uintptr_t>(p));
     if (!races) return;
     const unsigned t = thread();
     using enum Shadow::Mode;
     remember(strong ? atomic : access == Access::store ? write : read, at, p, bytes, t, {t, clocks.threads[t].now, site});
 }
+
+template void Recorder::access(const void*, unsigned, Access, bool, uintptr_t);
+template void Recorder::access(const void*, unsigned, Access, bool, Site);
 
 void Recorder::remember(Shadow::Mode mode, const Found& f, const void* p, unsigned bytes, unsigned thread, const Stamp& stamp) {
     using enum Shadow::Mode;

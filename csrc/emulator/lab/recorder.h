@@ -92,7 +92,7 @@ public:
         bool remembered;  // reads too
     };
     bool find(const void* p, Found& found);
-    void access(const void* p, unsigned bytes, Access access, bool strong, uintptr_t pc);
+    template <class Where> void access(const void* p, unsigned bytes, Access access, bool strong, Where where);
     // Remembers an access that starts from what `thread` knows, and reports what it conflicts with.
     void remember(Shadow::Mode mode, const Found& at, const void* p, unsigned bytes, unsigned thread, const Stamp& stamp);
     void report(const char* kind, Space space, const Stamp* first, const Stamp& second, const void* p);
