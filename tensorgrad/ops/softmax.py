@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
+from ..dispatch import Kernel
 from ..dtypes import dtype as DType
 from ..graph import Node
 from ..op import Op, fn, rung
@@ -35,11 +36,25 @@ def floating_input(op: str, input: Tensor, dtype: DType | None) -> Any:
     return x
 
 
-class AlongDim(Op):
+class Rows(Op):
+    """What the ops on rows share: which rungs they try. `info` is the step between the elements of a row, 1 or more."""
+
+    defaults = ("cuda/v03_online", "cuda/v04_columns", "cpu/rows", "cpu/numpy")
+
+    def suits(self, kernel: Kernel, inner: int = 1) -> bool:
+        """Neighbours in memory are a row's for one rung and a column's for the other."""
+        return {"cuda/v03_online": inner == 1, "cuda/v04_columns": inner > 1}.get(kernel.path, True)
+
+    def along(self, device: Any, y: Any, inputs: Iterable[Any], dim: int) -> None:
+        """Run the kernel on contiguous arrays: y from the inputs, along a dimension."""
+        outer, n, inner = sliced(y.shape, dim)
+        self.kernel(device, y, min(inner, 2))(y, *map(device.backend.xp.ascontiguousarray, inputs), outer, n, inner)
+
+
+class AlongDim(Rows):
     """What softmax and log_softmax share: the call of their kernels and the sample inputs."""
 
     functional = True
-    defaults = ("cpu/rows", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
         x = floating_input(self.name, input, dtype)
@@ -47,9 +62,8 @@ class AlongDim(Op):
             raise TypeError(f"{self.name}: dim must be given: along which of the {x.ndim} dimensions do the values belong together?")
         d = ctx.dim = check_dim(self.name, dim, x.ndim)
         ctx.kind = input.dtype
-        xp = input.device.backend.xp
-        y = xp.empty(x.shape, x.dtype)
-        self.kernel(input.device, x)(y, xp.ascontiguousarray(x), *sliced(x.shape, d))
+        y = input.device.backend.xp.empty(x.shape, x.dtype)
+        self.along(input.device, y, (x,), d)
         out = wrap(y, input.device)
         ctx.save(out)
         return out
@@ -67,18 +81,15 @@ class AlongDim(Op):
         yield Case(T(2, 3), None, error=(TypeError, f"{self.name}: dim must be given"))
 
 
-class AlongDimBackward(Op):
+class AlongDimBackward(Rows):
     """The fused backward of either, an op in its own right."""
 
     function = method = False
-    defaults = ("cpu/rows", "cpu/numpy")
 
     def forward(self, ctx: Node, grad: Tensor, output: Tensor, dim: int) -> Tensor:
-        g, y = grad.array, output.array
-        xp = output.device.backend.xp
         ctx.dim = dim
-        dx = xp.empty(y.shape, y.dtype)
-        self.kernel(output.device, y)(dx, xp.ascontiguousarray(g), xp.ascontiguousarray(y), *sliced(y.shape, dim))
+        dx = output.device.backend.xp.empty(output.array.shape, output.array.dtype)
+        self.along(output.device, dx, (grad.array, output.array), dim)
         ctx.save(grad, output)
         return wrap(dx, output.device)
 

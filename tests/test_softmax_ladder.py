@@ -1,0 +1,108 @@
+"""Every rung of the softmax ladder, on the emulator: ragged rows of any length against float64, forward and backward.
+
+Inputs end at pages nobody may touch, outputs start as NaN, and the order of threads is shuffled by three seeds.
+"""
+from __future__ import annotations
+
+import zlib
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+from tensorgrad import dispatch
+from tensorgrad.ops.softmax import sliced
+
+emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
+OPS = ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward")
+RUNGS = [(op, k, name) for op in OPS for _, k in sorted(dispatch.kernels_of("emu")[op].items()) if k.family == "cuda"
+         for name in sorted(k.dtypes)]
+NUMPY = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+TOLERANCE = {"float32": 2e-6, "float64": 1e-14, "float16": 1e-3, "bfloat16": 8e-3}  # of one rounding, about
+SHAPES = [((1, 1), 1), ((3, 31), 1), ((5, 32), 1), ((2, 100), 1), ((4, 257), 1), ((2, 520), 1), ((33, 3), 1), ((2, 3, 5), 1),
+          ((3, 40, 37), 1), ((70, 33), 0), ((0, 4), 1), ((4, 0), 1)]
+LONG = [((2, 1500), 1), ((1, 9001), 1), ((1, 16640), 1)]  # beyond a warp, and beyond what a block holds
+
+
+@pytest.fixture(params=[(0, False), (1, True), (2, False), (3, True)], ids=lambda p: f"seed{p[0]}-{'eager' if p[1] else 'lazy'}")
+def order(request):
+    emu.configure(seed=request.param[0], eager=request.param[1])
+    yield request.param
+    emu.configure(seed=0, eager=False)
+
+
+def rung_id(a):
+    return f"{a.op}-{a.path}" if isinstance(a, dispatch.Kernel) else a
+
+
+def inputs(op, rng, shape, name, spread=3.0):
+    """Scores; backward a gradient and the output it belongs to, rounded to the dtype."""
+    x = spread * rng.standard_normal(shape)
+    if not op.endswith("_backward"):
+        return (x.astype(NUMPY[name]),)
+    y = -np.abs(x) if op.startswith("log") else np.abs(x) / 10
+    return rng.standard_normal(shape).astype(NUMPY[name]), y.astype(NUMPY[name])
+
+
+def check(op, kernel, name, shape, dim, arrays):
+    out = emu.xp.empty(shape, NUMPY[name])
+    kernel.call(out, *arrays, *sliced(shape, dim))
+    want = dispatch._ops[op].reference(*[a.astype(np.float64) for a in arrays], dim)
+    error = np.linalg.norm(out.astype(np.float64) - want) / (np.linalg.norm(want) or 1)
+    limit = TOLERANCE[name] * max(1, shape[dim] / 1000)  # the bound of a sum's error grows with its terms
+    assert error <= limit, f"{shape} along {dim}: relative error {error:.3g}"
+
+
+@pytest.mark.parametrize(("op", "kernel", "name"), RUNGS, ids=rung_id)
+def test_shapes(op, kernel, name, order):
+    rng = np.random.default_rng(zlib.crc32(f"{op} {kernel.path} {name}".encode()) + order[0])
+    for shape, dim in SHAPES + (LONG if order[0] == 1 and name in ("float32", "float64") else []):
+        check(op, kernel, name, shape, dim, inputs(op, rng, shape, name))
+
+
+@pytest.mark.parametrize(("op", "kernel", "name"), RUNGS, ids=rung_id)
+def test_fuzz(op, kernel, name):
+    rng = np.random.default_rng(zlib.crc32(f"fuzz {op} {kernel.path} {name}".encode()))
+    for _ in range(6):
+        limits = (50, 50, 50) if rng.random() < 0.5 else (9, 900)
+        shape = tuple(int(rng.integers(1, limit)) for limit in limits)
+        arrays = inputs(op, rng, (2, *shape), name, spread=30.0)
+        check(op, kernel, name, shape, 1, [a[1] for a in arrays])  # starts anywhere: often not at a multiple of 16 bytes
+
+
+@pytest.mark.parametrize("kernel", [r[1] for r in RUNGS if r[0] in OPS[:2] and r[2] == "float32"], ids=rung_id)
+@pytest.mark.parametrize("shape", [(6, 70), (6, 9000), (6, 70, 2)])
+def test_infinity_and_nan_stay_in_their_rows(kernel, shape):
+    x = np.zeros(shape, np.float32)
+    x[1, 3], x[2, 5], x[3, :], x[4, ::2] = np.nan, np.inf, -np.inf, -np.inf
+    out = emu.xp.empty(shape, np.float32)
+    kernel.call(out, x, *sliced(shape, 1))
+    assert np.isnan(out[1:4]).all()
+    want = dispatch._ops[kernel.op].reference(x[[0, 4, 5]].astype(np.float64), 1)
+    np.testing.assert_allclose(out[[0, 4, 5]], want, rtol=2e-6)
+
+
+@pytest.mark.parametrize("kernel", [r[1] for r in RUNGS if r[2] == "float32"], ids=rung_id)
+def test_the_same_bits_in_any_order(kernel):
+    arrays, made = inputs(kernel.op, np.random.default_rng(0), (3, 700), "float32"), []
+    for seed, threads in ((0, 1), (5, 1), (7, 2)):
+        emu.configure(seed=seed, threads=threads)
+        made.append(emu.xp.empty((3, 700), np.float32))
+        kernel.call(made[-1], *arrays, 3, 700, 1)
+    emu.configure(seed=0, threads=0)
+    np.testing.assert_array_equal(made[0], made[1])
+    np.testing.assert_array_equal(made[0], made[2])
+
+
+@pytest.mark.parametrize(("shape", "dim", "path"), [((4, 50), 1, "cuda/v03_online"), ((4, 50), 0, "cuda/v04_columns"),
+                                                    ((2, 1, 5), 1, "cuda/v04_columns")])
+def test_the_default_rung_fits_the_dimension(shape, dim, path, monkeypatch):
+    ran = set()
+    original = dispatch.choose
+    monkeypatch.setattr(dispatch, "choose", lambda op, *a: (k := original(op, *a), ran.add((op.name, k.path)))[0])
+    dispatch._forget_choices()
+    x = tg.tensor(np.random.default_rng(0).standard_normal(shape), device="emu", requires_grad=True)
+    tg.softmax(x, dim).log().sum().backward()
+    dispatch._forget_choices()
+    assert {("softmax", path), ("softmax_backward", path)} <= ran
