@@ -84,6 +84,16 @@ def test_every_rung_is_recorded_and_right(path):
     assert report.calls[0].kernel == path
 
 
+@pytest.mark.parametrize("path", RUNGS)
+@pytest.mark.parametrize(("operands", "layout"), [(((40, 72), (72,)), "NN"), (((72,), (72, 40)), "NN"), (((40, 72), (72, 40)), "TN"),
+                                                  (((40, 71), (71, 40)), "NT")])
+def test_no_rung_races_whatever_the_layout(path, operands, layout):
+    """Operands that a rung fetches in different ways, by TMA and by hand for example."""
+    report = tg.lab.profile("matmul", path, *operands, layout=layout)
+    assert report.wrong == []
+    assert report.races == [], report
+
+
 KERNELS = [k for op in dispatch.kernels_of("emu").values() for k in op.values() if k.device == "emu"]
 
 

@@ -78,9 +78,10 @@ __global__ void __launch_bounds__(THREADS)
     const int thread = threadIdx.x % 128, group = threadIdx.x / 128;
     const int steps = ceil_div(p.K, BK);
     const bool alone = a_feed != Feed::by_hand && b_feed != Feed::by_hand;  // one producer thread is enough
+    const unsigned bytes = (a_feed != Feed::by_hand ? STEP_BYTES / 2 : 0) + (b_feed != Feed::by_hand ? STEP_BYTES / 2 : 0);
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; ++s) {
-            device::mbarrier_init(&full[s], alone ? 1 : 128);
+            device::mbarrier_init(&full[s], (bytes ? 1 : 0) + (alone ? 0 : 128));  // who announces the TMA's bytes, who writes by hand
             device::mbarrier_init(&empty[s], CONSUMER_WARPS);
         }
         device::fence_mbarrier_init();
@@ -90,18 +91,16 @@ __global__ void __launch_bounds__(THREADS)
     if (group == 0) {  // producers
         device::fewer_registers<40>();
         if (alone && thread != 0) return;
-        const unsigned bytes = (a_feed != Feed::by_hand ? STEP_BYTES / 2 : 0) + (b_feed != Feed::by_hand ? STEP_BYTES / 2 : 0);
         for (int step = 0; step < steps; ++step) {
             const int s = step % STAGES;
             T* const A = tiles + s * 2 * TILE;
             device::mbarrier_wait(&empty[s], (step / STAGES + 1) % 2);  // the first time round at once
-            if (thread == 0 && bytes && !alone) device::mbarrier_arrive_expect(&full[s], bytes);
-            if (alone) device::mbarrier_arrive_expect(&full[s], bytes);
+            if (thread == 0 && bytes) device::mbarrier_arrive_expect(&full[s], bytes);
             feed_tile(A, p.A, a_map, a_feed, tile.row, step * BK, p.M, p.K, &full[s], thread);
             feed_tile(A + TILE, p.B.transposed(), b_map, b_feed, tile.column, step * BK, p.N, p.K, &full[s], thread);
             if (!alone) {
                 device::fence_async_proxy();
-                if (thread != 0 || !bytes) device::mbarrier_arrive(&full[s]);
+                device::mbarrier_arrive(&full[s]);
             }
         }
         return;
