@@ -1,16 +1,20 @@
 """attention: softmax(scale q k^T + mask) v on four-dimensional heads, and its fused backward."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import dispatch, dtypes
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
+from ..workspace import get_workspace_limit
+
+HEAD_BYTES = {"cuda/v01_flash": 1024}  # the longest vector of a head that a rung's tiles in shared memory hold
+STORES_SCORES = ("cuda/v00_naive",)  # rungs that take a workspace for them
 
 
 def wide(x: Any) -> Any:
@@ -51,6 +55,24 @@ def weights(q: Any, k: Any, mask: Any, causal: int, scale: float) -> Any:
         return p / np.where(total == 0, 1, total), (top + np.log(total))[..., 0]
 
 
+def head_bytes(q: Any, v: Any) -> int:
+    """The longer vector of a head, in bytes, rounded up to a power of two: what the choice of a kernel depends on."""
+    return 1 << int(max(q.shape[3], v.shape[3], 1) * q.itemsize - 1).bit_length()
+
+
+def holds_heads(kernel: dispatch.Kernel, size: int = 0) -> str | None:
+    """Why the tiles of a rung do not hold vectors of this many bytes."""
+    limit = HEAD_BYTES.get(kernel.path, size)
+    return f"holds heads of up to {limit} bytes in shared memory, these have more" if size > limit else None
+
+
+def scores_at_a_time(q: Any, k: Any) -> int:
+    """Elements of a workspace for as many rows of scores as its limit allows, but at least one."""
+    b, h, n, _ = q.shape
+    row = max(k.shape[2], 1) * wide(q).itemsize
+    return min(b * h * n, max(get_workspace_limit() // row, 1)) * k.shape[2]
+
+
 class Attention(Op):
     """softmax(scale q k^T + mask) v for q (B, H, L, E), k (B, Hk, S, E), v (B, Hk, S, Ev), with Hk a divisor of H.
 
@@ -60,7 +82,7 @@ class Attention(Op):
 
     name = "attention"
     function = method = False
-    defaults = ("cpu/flash", "cpu/naive")
+    defaults = ("cpu/flash", "cpu/naive", "cuda/v01_flash", "cuda/v00_naive")
 
     def forward(self, ctx: Node, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, is_causal: bool,
                 scale: float) -> Tensor:
@@ -68,7 +90,7 @@ class Attention(Op):
         q, k, v = as_read(xp, query.array, key.array, value.array)
         out, lse = like(xp, q, v.shape[3]), xp.empty(q.shape[:3], wide(q))
         mask = None if attn_mask is None else xp.broadcast_to(attn_mask.array, (*q.shape[:3], k.shape[2]))
-        self.kernel(query.device, q)(out, lse, q, k, v, mask, int(is_causal), float(scale))
+        self.kernel(query.device, q, head_bytes(q, v))(out, lse, None, q, k, v, mask, int(is_causal), float(scale))
         result = wrap(out, query.device)
         ctx.save(query, key, value, attn_mask, result)
         ctx.lse, ctx.is_causal, ctx.scale = wrap(lse, query.device), is_causal, scale
@@ -78,8 +100,26 @@ class Attention(Op):
         q, k, v, mask, out = ctx.saved
         return *fn.attention_backward(g, q, k, v, mask, out.detach(), ctx.lse, ctx.is_causal, ctx.scale), None
 
+    def kernel(self, device: Any, array: Any, *info: Any) -> Callable[..., Any]:
+        """The kernel for this call, with the workspace of a rung that keeps scores in memory."""
+        key = (device, array.dtype, *info)
+        picked = self.picked.get(key)
+        if picked is None:
+            name = dtypes.BY_NUMPY[array.dtype].name
+            chosen = dispatch.choose(self, device, name, *info)
+            run, xp = chosen.for_dtype(name), device.backend.xp
+
+            def with_workspace(out: Any, lse: Any, _: None, q: Any, k: Any, *rest: Any) -> None:
+                run(out, lse, xp.empty(scores_at_a_time(q, k), wide(q)), q, k, *rest)
+
+            picked = self.picked[key] = with_workspace if chosen.path in STORES_SCORES else run
+        return picked
+
+    def supports(self, kernel: dispatch.Kernel, *info: Any) -> str | None:
+        return holds_heads(kernel, *info)
+
     @rung("cpu/naive", writes=(0, 1))
-    def in_numpy(self, out: Any, lse: Any, q: Any, k: Any, v: Any, mask: Any, causal: int, scale: float) -> None:
+    def in_numpy(self, out: Any, lse: Any, _: None, q: Any, k: Any, v: Any, mask: Any, causal: int, scale: float) -> None:
         p, lse[...] = weights(q, grouped(k, q.shape[1]), mask, causal, scale)
         out[...] = p @ grouped(v, q.shape[1])
 

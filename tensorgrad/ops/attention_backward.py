@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from .. import dispatch
 from ..autograd import grad
 from ..grad_mode import enable_grad
 from ..graph import MODE, Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .attention import as_read, grouped, like, weights, wide
+from .attention import as_read, grouped, head_bytes, holds_heads, like, weights, wide
 
 QUERIES = 64  # rows of the blocks in csrc/cpu/attention_tile.h
 
@@ -25,7 +26,7 @@ class AttentionBackward(Op):
     function = method = False
     group = "attention"
     tested_in = "tests/test_attention.py"  # its arguments depend on each other
-    defaults = ("cpu/flash", "cpu/naive")
+    defaults = ("cpu/flash", "cpu/naive", "cuda/v01_flash")
 
     def forward(self, ctx: Node, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, output: Tensor,
                 lse: Tensor, is_causal: bool, scale: float) -> tuple:
@@ -37,7 +38,8 @@ class AttentionBackward(Op):
         blocks = b * h * ((n + QUERIES - 1) // QUERIES)
         workspace = xp.empty(blocks * QUERIES * (e + v.shape[3] + 2) + QUERIES, wide(q))
         mask = None if attn_mask is None else xp.broadcast_to(attn_mask.array, (b, h, n, k.shape[2]))
-        self.kernel(device, q)(dq, dk, dv, workspace, g, q, k, v, output.array, lse.array, mask, int(is_causal), float(scale))
+        run = self.kernel(device, q, head_bytes(q, v))
+        run(dq, dk, dv, workspace, g, q, k, v, output.array, lse.array, mask, int(is_causal), float(scale))
         ctx.save(grad, query, key, value, attn_mask)
         ctx.is_causal, ctx.scale = is_causal, scale
         return wrap(dq, device), wrap(dk, device), wrap(dv, device)
@@ -51,6 +53,9 @@ class AttentionBackward(Op):
             first = grad(explicit(q, k, v, mask, ctx.is_causal, ctx.scale), [q, k, v], g, create_graph=True)
             second = grad([d for d in first if d is not None], [g, q, k, v], u, create_graph=record, materialize_grads=True)
         return *second, None, None, None
+
+    def supports(self, kernel: dispatch.Kernel, *info: Any) -> str | None:
+        return holds_heads(kernel, *info)
 
     @rung("cpu/naive", writes=(0, 1, 2, 3))
     def in_numpy(self, dq: Any, dk: Any, dv: Any, workspace: Any, g: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, mask: Any,

@@ -1,0 +1,220 @@
+"""Every rung of the attention ladder, on the emulator, forward and backward, against float64.
+
+Inputs end at pages nobody may touch, outputs and workspaces start as NaN, thread order is shuffled by three seeds, and asynchronous
+work is done both at once and as late as is legal.
+"""
+from __future__ import annotations
+
+import zlib
+
+import ml_dtypes
+import numpy as np
+import pytest
+from sampling import call, case_id, realise, relative_error, rng_for
+
+import tensorgrad as tg
+from tensorgrad import dispatch
+from tensorgrad.nn import functional as F
+from tensorgrad.ops.attention import HEAD_BYTES
+
+emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
+FORWARD, BACKWARD = ({path: k for path, k in dispatch.kernels_of("emu")[op].items() if k.family == "cuda"}
+                     for op in ("attention", "attention_backward"))
+NUMPY = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+TOLERANCE = {"float32": 2e-6, "float64": 1e-13, "float16": 1.5e-3, "bfloat16": 1.2e-2}  # a few roundings
+RUNGS = [(path, name) for path, k in sorted(FORWARD.items()) for name in sorted(k.dtypes)]
+BACK = [(path, name) for path, k in sorted(BACKWARD.items()) for name in sorted(k.dtypes)]
+
+# batch, query heads, key heads, queries, keys, size, value size
+SHAPES = [(1, 1, 1, 1, 1, 1, 1), (1, 2, 2, 3, 0, 4, 4), (2, 1, 1, 0, 3, 4, 4), (0, 1, 1, 2, 2, 2, 2), (1, 4, 2, 65, 33, 40, 24),
+          (2, 3, 1, 17, 130, 8, 64), (1, 1, 1, 130, 67, 64, 64), (1, 2, 1, 5, 9, 17, 70), (1, 1, 1, 33, 70, 128, 100),
+          (1, 1, 1, 40, 35, 256, 256), (1, 2, 2, 1, 75, 96, 96)]
+MASKS = ("none", "causal", "pairs", "padding", "bias", "causal bias", "nothing seen")
+
+
+@pytest.fixture(params=[(0, False), (1, True), (2, False), (3, True)], ids=lambda p: f"seed{p[0]}-{'eager' if p[1] else 'lazy'}")
+def order(request):
+    emu.configure(seed=request.param[0], eager=request.param[1])
+    yield request.param
+    emu.configure(seed=0, eager=False)
+
+
+def rng_of(*what):
+    return np.random.default_rng(zlib.crc32(" ".join(map(str, what)).encode()))
+
+
+def problem(rng, name, shape, mask):
+    """(q, k, v, mask, causal, scale), queries laid out as projections leave them in half of the problems."""
+    b, h, hk, n, s, e, ev = shape
+    dtype = NUMPY[name]
+    if rng.integers(2):
+        q = rng.standard_normal((b, n, h, e)).astype(dtype).transpose(0, 2, 1, 3)
+    else:
+        q = rng.standard_normal((b, h, n, e)).astype(dtype)
+    k, v = rng.standard_normal((b, hk, s, e)).astype(dtype), rng.standard_normal((b, hk, s, ev)).astype(dtype)
+    m = None
+    if mask == "pairs":
+        m = np.broadcast_to(rng.random((n, s)) < 0.6, (b, h, n, s))
+    elif mask == "padding":
+        m = np.broadcast_to((np.arange(s) < rng.integers(0, s + 1, (b, 1))).reshape(b, 1, 1, s), (b, h, n, s))
+    elif "bias" in mask:
+        m = rng.standard_normal((b, h, n, s)).astype(dtype)
+        m[rng.random(m.shape) < 0.2] = -np.inf
+    elif mask == "nothing seen":
+        m = np.broadcast_to(rng.random((n, 1)) < 0.5, (b, h, n, s))
+    return q, k, v, m, "causal" in mask, 0.7 / max(e, 1) ** 0.5
+
+
+def reference(q, k, v, m, causal, scale, g=None):
+    """(out, lse) in float64, or with the gradient of `out` (dq, dk, dv)."""
+    group = q.shape[1] // max(k.shape[1], 1)
+    q, k, v = (x.astype(np.float64) for x in (q, k, v))
+    kk, vv = np.repeat(k, group, 1), np.repeat(v, group, 1)
+    s = scale * (q @ kk.swapaxes(-1, -2))
+    if m is not None:
+        s = np.where(m, s, -np.inf) if m.dtype == np.bool_ else s + m.astype(np.float64)
+    if causal:
+        s = np.where(np.tri(*s.shape[-2:], dtype=np.bool_), s, -np.inf)
+    top = np.maximum(s.max(-1, keepdims=True, initial=-np.inf), -1e300)
+    p = np.exp(s - top)
+    total = p.sum(-1, keepdims=True)
+    p = p / np.where(total == 0, 1, total)
+    out = p @ vv
+    if g is None:
+        with np.errstate(divide="ignore"):
+            return out, np.where(total == 0, -np.inf, top + np.log(total))[..., 0]
+    ds = p * (g @ vv.swapaxes(-1, -2) - (g * out).sum(-1, keepdims=True)) * scale
+    by_key = [x.reshape(*k.shape[:2], group, *x.shape[2:]).sum(2) for x in (ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ g)]
+    return ds @ kk, *by_key
+
+
+def takes(path, name, shape):
+    return max(shape[5:]) * np.dtype(NUMPY[name]).itemsize <= HEAD_BYTES.get(path, 1 << 30)
+
+
+def error(got, want):
+    return np.linalg.norm(got.astype(np.float64) - want) / (np.linalg.norm(want) or 1)
+
+
+def forward(path, name, q, k, v, m, causal, scale, room=None):
+    wide = np.float64 if name == "float64" else np.float32
+    out, lse = emu.xp.empty((*q.shape[:3], v.shape[3]), q.dtype), emu.xp.empty(q.shape[:3], wide)
+    room = emu.xp.empty(q.shape[0] * q.shape[1] * q.shape[2] * (k.shape[2] if room is None else room), wide)
+    FORWARD[path].call(out, lse, room, q, k, v, m, int(causal), scale)
+    return out, lse
+
+
+def check(path, name, arguments):
+    out, lse = forward(path, name, *arguments)
+    want, want_lse = reference(*arguments)
+    assert error(out, want) <= TOLERANCE[name], f"relative error {error(out, want):.3g}"
+    np.testing.assert_allclose(lse, want_lse, rtol=1e-5, atol=1e-5)
+
+
+def check_backward(path, name, arguments, rng):
+    q, k, v, m, causal, scale = arguments
+    g = rng.standard_normal((*q.shape[:3], v.shape[3])).astype(q.dtype)
+    out, lse = reference(*arguments)
+    wide = np.float64 if name == "float64" else np.float32
+    got = [emu.xp.empty(x.shape, x.dtype) for x in (q, k, v)]
+    room = emu.xp.empty(lse.size, wide)
+    BACKWARD[path].call(*got, room, g, q, k, v, out.astype(q.dtype), lse.astype(wide), m, int(causal), scale)
+    want = reference(*arguments, g.astype(np.float64))
+    size = max(np.linalg.norm(w) for w in want) / 10  # a gradient may cancel to nothing, as dq does for a single key; its terms do not
+    for what, a, b in zip(("dq", "dk", "dv"), got, want, strict=True):
+        assert a.size == 0 or np.isfinite(a.astype(np.float64)).all(), f"{what} is not finite"
+        far = np.linalg.norm(a.astype(np.float64) - b) / max(np.linalg.norm(b), size, 1e-30)
+        assert far <= 3 * TOLERANCE[name], f"{what}: relative error {far:.3g}"
+
+
+@pytest.mark.parametrize(("path", "name"), RUNGS)
+def test_shapes_and_masks(path, name, order):
+    for i, shape in enumerate(SHAPES):
+        if takes(path, name, shape):
+            mask = MASKS[(i + 2 * order[0]) % len(MASKS)]
+            check(path, name, problem(rng_of(path, name, i, order), name, shape, mask))
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize(("path", "name"), RUNGS)
+def test_masks(path, name, mask):
+    check(path, name, problem(rng_of(path, name), name, (2, 4, 2, 75, 83, 20, 24), mask))
+
+
+@pytest.mark.parametrize(("path", "name"), RUNGS)
+def test_fuzz(path, name):
+    rng = rng_of("fuzz", path, name)
+    for _ in range(6):
+        hk, group, n, s, e, ev = (int(x) for x in rng.integers(1, (3, 4, 140, 140, 80, 80)))
+        check(path, name, problem(rng, name, (1, hk * group, hk, n, s, e, ev), rng.choice(MASKS)))
+
+
+@pytest.mark.parametrize(("path", "name"), BACK)
+def test_backward_shapes_and_masks(path, name, order):
+    for i, shape in enumerate(SHAPES):
+        if takes(path, name, shape):
+            rng = rng_of("backward", path, name, i, order)
+            check_backward(path, name, problem(rng, name, shape, MASKS[(i + 2 * order[0]) % len(MASKS)]), rng)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize(("path", "name"), BACK)
+def test_backward_masks(path, name, mask):
+    rng = rng_of("backward", path, name)
+    check_backward(path, name, problem(rng, name, (2, 4, 2, 75, 83, 20, 24), mask), rng)
+
+
+@pytest.mark.parametrize(("path", "name"), BACK)
+def test_backward_fuzz(path, name):
+    rng = rng_of("backward fuzz", path, name)
+    for _ in range(4):
+        hk, group, n, s, e, ev = (int(x) for x in rng.integers(1, (3, 4, 140, 140, 80, 80)))
+        check_backward(path, name, problem(rng, name, (1, hk * group, hk, n, s, e, ev), rng.choice(MASKS)), rng)
+
+
+def test_a_small_workspace_means_rows_in_pieces():
+    arguments = problem(rng_of("pieces"), "float32", (2, 3, 1, 7, 5, 8, 8), "causal")
+    want = forward("cuda/v00_naive", "float32", *arguments)
+    for got, whole in zip(forward("cuda/v00_naive", "float32", *arguments, room=1), want, strict=True):
+        np.testing.assert_array_equal(got, whole)
+
+
+GOOD = [c for c in dispatch._ops["attention"].cases() if c.error is None]
+
+
+@pytest.mark.parametrize("path", sorted(FORWARD))
+@pytest.mark.parametrize("pair", [(dispatch._ops["attention"], c) for c in GOOD], ids=case_id)
+def test_the_cases_of_the_op(pair, path):
+    """On every rung, in float32 or the rung's first dtype, through the op layer."""
+    op, case = pair
+    name = "float32" if "float32" in FORWARD[path].dtypes else sorted(FORWARD[path].dtypes)[0]
+    args, kwargs = realise(case, rng_for(op, case), lambda spec, a: tg.from_numpy(a).to("emu"), NUMPY[name])
+    plain = [a.numpy().astype(np.float64) if isinstance(a, tg.Tensor) and a.dtype.is_floating_point
+             else a.numpy() if isinstance(a, tg.Tensor) else a for a in args]
+    with tg.kernels.use("attention", path):
+        got = call(op, args, kwargs).numpy()
+    assert relative_error(got, op.reference(*plain)) <= (1e-5 if name == "float32" else 3e-2)
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """The kernels chosen on emu, by op."""
+    chosen = {}
+    original = dispatch.choose
+
+    def spy(op, device, *args):
+        kernel = original(op, device, *args)
+        if op.name.startswith("attention") and str(device) == "emu":
+            chosen.setdefault(op.name, set()).add(kernel.path)
+        return kernel
+
+    monkeypatch.setattr(dispatch, "choose", spy)
+    dispatch._forget_choices()
+    return chosen
+
+
+def test_heads_too_long_for_the_tiles_go_to_a_rung_without():
+    x = tg.ones(1, 1, 2, 300, device="emu")
+    with tg.kernels.use("attention", "cuda/v01_flash"), pytest.raises(NotImplementedError, match="holds heads of up to 1024 bytes"):
+        F.scaled_dot_product_attention(x, x, x)
+    np.testing.assert_array_equal(F.scaled_dot_product_attention(x, x, x).numpy(), x.numpy())
