@@ -14,6 +14,7 @@ from tensorgrad import dispatch
 from tensorgrad.backends import emu
 
 CALLS: dict[str, tuple] = {  # shapes of the tensors, other arguments
+    "attention": ([(1, 2, 128, 64)] * 3, (None, True, 0.125)),
     "conv2d": ([(2, 32, 28, 28), (64, 32, 3, 3)], (None, 1, 1)),
     "max_pool2d": ([(2, 32, 28, 28)], (3, 2, 1)),
     "avg_pool2d": ([(2, 32, 28, 28)], (3, 2, 1)),

@@ -81,7 +81,7 @@ template <class T> struct Forward {
     }
 };
 
-void forward(Array& out, Array& lse, Array&, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale) {
+void forward(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale) {
     dispatch_float(q.dtype, "attention", [&]<class T>() {
         const Forward<T> f{Rows<const T>(q), Rows<const T>(k), Rows<const T>(v), Rows<T>(out), lse.ptr<T>(), Mask<T>{mask}, causal != 0,
                            q.shape[0], q.shape[1], q.shape[2], k.shape[2], k.shape[1] ? q.shape[1] / k.shape[1] : 1, T(scale)};

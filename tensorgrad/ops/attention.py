@@ -13,8 +13,7 @@ from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from ..workspace import get_workspace_limit
 
-HEAD_BYTES = {"cuda/v01_flash": 1024}  # the longest vector of a head that a rung's tiles in shared memory hold
-STORES_SCORES = ("cuda/v00_naive",)  # rungs that take a workspace for them
+HEAD_BYTES = {"cuda/v01_flash": 1024, "cuda/v02_flash_tensor_core": 512}  # the longest vector of a head that a rung's tiles hold
 
 
 def wide(x: Any) -> Any:
@@ -82,7 +81,7 @@ class Attention(Op):
 
     name = "attention"
     function = method = False
-    defaults = ("cpu/flash", "cpu/naive", "cuda/v01_flash", "cuda/v00_naive")
+    defaults = ("cpu/flash", "cpu/naive", "cuda/v02_flash_tensor_core", "cuda/v01_flash", "cuda/v00_naive")
 
     def forward(self, ctx: Node, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, is_causal: bool,
                 scale: float) -> Tensor:
@@ -90,7 +89,7 @@ class Attention(Op):
         q, k, v = as_read(xp, query.array, key.array, value.array)
         out, lse = like(xp, q, v.shape[3]), xp.empty(q.shape[:3], wide(q))
         mask = None if attn_mask is None else xp.broadcast_to(attn_mask.array, (*q.shape[:3], k.shape[2]))
-        self.kernel(query.device, q, head_bytes(q, v))(out, lse, None, q, k, v, mask, int(is_causal), float(scale))
+        self.kernel(query.device, q, head_bytes(q, v))(out, lse, q, k, v, mask, int(is_causal), float(scale))
         result = wrap(out, query.device)
         ctx.save(query, key, value, attn_mask, result)
         ctx.lse, ctx.is_causal, ctx.scale = wrap(lse, query.device), is_causal, scale
@@ -100,26 +99,21 @@ class Attention(Op):
         q, k, v, mask, out = ctx.saved
         return *fn.attention_backward(g, q, k, v, mask, out.detach(), ctx.lse, ctx.is_causal, ctx.scale), None
 
-    def kernel(self, device: Any, array: Any, *info: Any) -> Callable[..., Any]:
-        """The kernel for this call, with the workspace of a rung that keeps scores in memory."""
-        key = (device, array.dtype, *info)
-        picked = self.picked.get(key)
-        if picked is None:
-            name = dtypes.BY_NUMPY[array.dtype].name
-            chosen = dispatch.choose(self, device, name, *info)
-            run, xp = chosen.for_dtype(name), device.backend.xp
+    def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+        """The kernel, with the workspace of a rung that keeps scores in memory."""
+        if path != "cuda/v00_naive":
+            return call
 
-            def with_workspace(out: Any, lse: Any, _: None, q: Any, k: Any, *rest: Any) -> None:
-                run(out, lse, xp.empty(scores_at_a_time(q, k), wide(q)), q, k, *rest)
+        def run(out: Any, lse: Any, q: Any, k: Any, *rest: Any) -> None:
+            call(out, lse, q, k, *rest, xp.empty(scores_at_a_time(q, k), wide(q)))
 
-            picked = self.picked[key] = with_workspace if chosen.path in STORES_SCORES else run
-        return picked
+        return run
 
     def supports(self, kernel: dispatch.Kernel, *info: Any) -> str | None:
         return holds_heads(kernel, *info)
 
     @rung("cpu/naive", writes=(0, 1))
-    def in_numpy(self, out: Any, lse: Any, _: None, q: Any, k: Any, v: Any, mask: Any, causal: int, scale: float) -> None:
+    def in_numpy(self, out: Any, lse: Any, q: Any, k: Any, v: Any, mask: Any, causal: int, scale: float) -> None:
         p, lse[...] = weights(q, grouped(k, q.shape[1]), mask, causal, scale)
         out[...] = p @ grouped(v, q.shape[1])
 

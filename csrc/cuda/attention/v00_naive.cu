@@ -2,7 +2,7 @@
 // Before it: nothing; this is what attention was before FlashAttention, and what the other rungs are compared with.
 // Ownership: one thread per score, then one per row, then one per element of the output.
 // Bottleneck: memory. L S scores are written, read twice, written again and read again; the workspace grows with them.
-// Measure: python benchmarks/attention_ladder.py v00_naive (emulated time)
+// Measure: python benchmarks/ladder.py attention v00_naive (emulated time)
 #include <algorithm>
 
 #include "problem.h"
@@ -61,8 +61,8 @@ __global__ void __launch_bounds__(256)
     out.at(r.batch, r.head, r.query)[d] = T(sum);
 }
 
-void naive(Array& out, Array& lse, Array& workspace, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal,
-           double scale) {
+void naive(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale,
+           Array& workspace) {
     by_dtype<float, double, __nv_bfloat16, __half>(q.dtype, [&]<class T>() {
         using Sum = SumOf<T>;
         const Problem<T> p = problem_of<T>(q, k, v, mask, causal, scale);

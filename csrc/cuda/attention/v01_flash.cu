@@ -3,7 +3,7 @@
 // Before it (v00): L S scores went through memory four times; now q, k, v and out once, but for keys re-read per tile of queries.
 // Ownership: thread (x, y) of 16 x 16 owns SIDE / 16 rows of queries; of their scores every 16th, of the output four columns in 64.
 // Bottleneck: shared memory and the fp32 units; tensor cores would do the same products sixteen at a time.
-// Measure: python benchmarks/attention_ladder.py v01_flash (emulated time)
+// Measure: python benchmarks/ladder.py attention v01_flash (emulated time)
 #include "flash_tile.h"
 
 namespace tg::attention {
@@ -81,7 +81,7 @@ template <class T, int D> void run_flash(const Problem<T>& p, Array& out, Array&
     launch(attention_flash<T, D>, grid, Tile::THREADS, SHARED, current_stream, p, Heads<T>(out), lse.ptr<T>());
 }
 
-void flash(Array& out, Array& lse, Array&, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale) {
+void flash(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale) {
     const int64_t width = std::max(q.shape[3], v.shape[3]);
     if (q.dtype == DType::float64)
         return by_width<64, 128>(width, [&](auto d) { run_flash<double, d>(problem_of<double>(q, k, v, mask, causal, scale), out, lse); });

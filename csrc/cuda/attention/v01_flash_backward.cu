@@ -3,7 +3,7 @@
 // Before it: nothing (v00 has no backward pass).
 // Ownership: as in the forward pass; in the second kernel the rows are keys and the columns queries, so that both results are owned by row.
 // Bottleneck: as in the forward pass, with five products of tiles for its two.
-// Measure: python benchmarks/attention_ladder.py v01_flash (emulated time)
+// Measure: python benchmarks/ladder.py attention v01_flash (emulated time)
 #include "backward.h"
 #include "flash_tile.h"
 
