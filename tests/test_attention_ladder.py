@@ -218,3 +218,67 @@ def test_heads_too_long_for_the_tiles_go_to_a_rung_without():
     with tg.kernels.use("attention", "cuda/v01_flash"), pytest.raises(NotImplementedError, match="holds heads of up to 1024 bytes"):
         F.scaled_dot_product_attention(x, x, x)
     np.testing.assert_array_equal(F.scaled_dot_product_attention(x, x, x).numpy(), x.numpy())
+
+
+def test_the_default_rung_of_each_dtype(ran):
+    for name, path in (("float32", "cuda/v01_flash"), ("float64", "cuda/v01_flash"), ("bfloat16", "cuda/v02_flash_tensor_core")):
+        ran.clear()
+        x = tg.ones(1, 2, 3, 8, device="emu", dtype=getattr(tg, name)).requires_grad_()
+        F.scaled_dot_product_attention(x, x, x).sum().backward()
+        assert ran == {"attention": {path}, "attention_backward": {path}}
+
+
+def block_losses(device, name, steps=5):
+    """Training a causal Transformer block of two heads to copy the position before."""
+    rng = np.random.default_rng(0)
+    x, *weights = [tg.tensor(rng.standard_normal(s).astype(np.float32) * scale, device=device, dtype=getattr(tg, name))
+                   for s, scale in (((2, 37, 16), 1.0), ((48, 16), 0.3), ((16, 16), 0.3), ((32, 16), 0.3), ((16, 32), 0.3))]
+    for w in weights:
+        w.requires_grad_()
+    losses = []
+    for _ in range(steps):
+        qkv, project, up, down = weights
+        q, k, v = F.linear(F.rms_norm(x, (16,)), qkv).reshape(2, 37, 3, 2, 8).permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, T, D)
+        y = x + F.linear(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(2, 37, 16), project)
+        y = y + F.linear(F.gelu(F.linear(y, up)), down)
+        loss = (y[:, 1:] - x[:, :-1]).square().mean()
+        loss.backward()
+        losses.append(loss.item())
+        with tg.no_grad():
+            for w in weights:
+                w -= 0.1 * w.grad
+                w.grad = None
+    return losses
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("float32", 1e-5), ("float64", 1e-12), ("bfloat16", 3e-2), ("float16", 5e-3)])
+def test_a_transformer_block_trains_as_on_cpu(name, tolerance, ran):
+    want, got = block_losses("cpu", name), block_losses("emu", name)
+    assert want[-1] < want[0]
+    rung = "cuda/v01_flash" if name in ("float32", "float64") else "cuda/v02_flash_tensor_core"
+    assert ran == {"attention": {rung}, "attention_backward": {rung}}
+    np.testing.assert_allclose(got, want, rtol=tolerance)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_half_precision_next_to_pytorch(name, causal):
+    """At most twice the error that PyTorch makes on the same 16-bit numbers, for the output and each gradient."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(5)
+    q, k, v, g = (rng.standard_normal((1, 2, 150, 64)).astype(NUMPY[name]) for _ in range(4))
+    want_out, _ = reference(q, k, v, None, causal, 0.125)
+    want = [want_out, *reference(q, k, v, None, causal, 0.125, g.astype(np.float64))]
+
+    def results(make, attend):
+        inputs = [make(a).requires_grad_() for a in (q, k, v)]
+        out = attend(*inputs, is_causal=causal)
+        out.backward(make(g))
+        return [out.detach(), *(t.grad for t in inputs)]
+
+    ours = results(lambda a: tg.from_numpy(a).to("emu"), F.scaled_dot_product_attention)
+    theirs = results(lambda a: torch.from_numpy(a.astype(np.float32)).to(getattr(torch, name)),
+                     torch.nn.functional.scaled_dot_product_attention)
+    for what, x, y, w in zip(("out", "dq", "dk", "dv"), ours, theirs, want, strict=True):
+        mine, other = error(x.numpy(), w), error(y.float().numpy(), w)
+        assert mine <= 2 * other, f"{what}: error {mine:.3g}, PyTorch's {other:.3g}"

@@ -26,7 +26,7 @@ class AttentionBackward(Op):
     function = method = False
     group = "attention"
     tested_in = "tests/test_attention.py"  # its arguments depend on each other
-    defaults = ("cpu/flash", "cpu/naive", "cuda/v01_flash")
+    defaults = ("cpu/flash", "cpu/naive", "cuda/v02_flash_tensor_core", "cuda/v01_flash")
 
     def forward(self, ctx: Node, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, output: Tensor,
                 lse: Tensor, is_causal: bool, scale: float) -> tuple:

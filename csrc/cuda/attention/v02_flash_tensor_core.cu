@@ -11,7 +11,7 @@ namespace tg::attention {
 template <int D> constexpr int KEYS = D > 128 ? 32 : 64;  // of a tile: scores and results share the registers
 
 template <class T, int D>
-__global__ void __launch_bounds__(TENSOR_THREADS)
+__global__ void __launch_bounds__(TENSOR_THREADS, 1)
     attention_flash_tensor_core(const __grid_constant__ Problem<T> p, Heads<T> out, float* lse, bool q_chunks, bool k_chunks, bool v_chunks,
                                 bool out_chunks) {
 #ifndef TG_NO_AMPERE
