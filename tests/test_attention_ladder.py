@@ -10,7 +10,6 @@ import zlib
 import ml_dtypes
 import numpy as np
 import pytest
-from sampling import call, case_id, realise, relative_error, rng_for
 
 import tensorgrad as tg
 from tensorgrad import dispatch
@@ -177,23 +176,6 @@ def test_a_small_workspace_means_rows_in_pieces(monkeypatch):
     monkeypatch.setattr(attention, "get_workspace_limit", lambda: 4 * 5 * 4)  # four rows of 42
     for got, whole in zip(forward("cuda/v00_naive", "float32", *arguments), want, strict=True):
         np.testing.assert_array_equal(got, whole)
-
-
-GOOD = [c for c in dispatch._ops["attention"].cases() if c.error is None]
-
-
-@pytest.mark.parametrize("path", sorted(FORWARD))
-@pytest.mark.parametrize("pair", [(dispatch._ops["attention"], c) for c in GOOD], ids=case_id)
-def test_the_cases_of_the_op(pair, path):
-    """On every rung, in float32 or the rung's first dtype, through the op layer."""
-    op, case = pair
-    name = "float32" if "float32" in FORWARD[path].dtypes else sorted(FORWARD[path].dtypes)[0]
-    args, kwargs = realise(case, rng_for(op, case), lambda spec, a: tg.from_numpy(a).to("emu"), NUMPY[name])
-    plain = [a.numpy().astype(np.float64) if isinstance(a, tg.Tensor) and a.dtype.is_floating_point
-             else a.numpy() if isinstance(a, tg.Tensor) else a for a in args]
-    with tg.kernels.use("attention", path):
-        got = call(op, args, kwargs).numpy()
-    assert relative_error(got, op.reference(*plain)) <= (1e-5 if name == "float32" else 3e-2)
 
 
 @pytest.fixture
