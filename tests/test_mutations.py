@@ -1,12 +1,13 @@
 """Bugs planted in copies of the rungs: does the emulator show them?
 
-Each mutant is compiled with UBSan's traps and run on ragged shapes, in several thread orders, with asynchronous work late and at
-once. A mutant counts as caught when a result is wrong (or NaN) or the launch fails. `pytest tests/test_mutations.py -s` lists what
-caught each. The rungs themselves must pass the same.
+Each mutant is compiled with UBSan's traps and the lab's recorder, and run on ragged shapes, in several thread orders, with
+asynchronous work late and at once. A mutant counts as caught when a result is wrong (or NaN), the launch fails, or a race is found.
+`pytest tests/test_mutations.py -s` lists what caught each. The rungs themselves must pass the same.
 """
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import platform
 import shutil
@@ -21,7 +22,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LADDER = ROOT / "csrc/cuda/matmul"
 FLAGS = ["-std=c++20", "-O1", "-g1", "-gdwarf-5", "-fPIC", "-fno-extern-tls-init", "-fstack-clash-protection", "-Wno-unknown-pragmas",
-         "-Wno-psabi", "-fvisibility=hidden", "-fno-gnu-unique", f"-I{LADDER}", f"-I{ROOT}/csrc/device", f"-ffile-prefix-map={ROOT}/="]
+         "-Wno-psabi", "-fvisibility=hidden", "-fno-gnu-unique",
+         "-DTG_LAB", f"-I{LADDER}", f"-I{ROOT}/csrc/device", f"-ffile-prefix-map={ROOT}/="]
+RECORDED = ["-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0", "-Wno-tsan", "-fno-store-merging"]
 UBSAN = ["-fsanitize=bounds,alignment,shift,signed-integer-overflow,integer-divide-by-zero,null", "-fsanitize-undefined-trap-on-error"]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(platform.system() != "Linux" or not shutil.which("g++"), reason="needs Linux and g++")]
 
@@ -29,9 +32,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(platform.system() != "Linux" 
 MUTANTS = [
     ("v00_naive", "a row too many", "row >= p.M", "row > p.M", 1),
     ("v00_naive", "a column too many", "column >= p.N", "column > p.N", 1),
+    ("v00_naive", "edge threads repeat the last row", "tile.row + threadIdx.x;", "min(tile.row + int(threadIdx.x), p.M - 1);", 1),
     ("v00_naive", "one product too few", "k < p.K", "k < p.K - 1", 1),
     ("v00_naive", "one product too many", "k < p.K", "k <= p.K", 1),
     ("v01_coalesced", "A and B swapped", "p.A(row, k) * p.B(k, column)", "p.A(k, row) * p.B(column, k)", 1),
+    ("v01_coalesced", "edge threads repeat the last column", "tile.column + threadIdx.x;",
+     "min(tile.column + int(threadIdx.x), p.N - 1);", 1),
     ("v02_shared", "no barrier after the loads", "__syncthreads();", "", 1),
     ("v02_shared", "no barrier before the next loads", "__syncthreads();", "", 2),
     ("v02_shared", "the edge along K is not zero-filled", "row < p.M && k0 + x < p.K", "row < p.M", 1),
@@ -51,7 +57,13 @@ MUTANTS = [
     ("v08_tensor_core", "no barrier after the wait", "__syncthreads();", "", 1),
     ("v08_tensor_core", "no wait", "device::cp_async_wait<STAGES - 2>();", "", 1),
     ("v08_tensor_core", "a copy into the buffer in use", "load(step + STAGES - 1);", "load(step + STAGES);", 1),
+    ("v08_tensor_core", "copies begin before all have read the buffer",
+     "__syncthreads();  // everybody's copies of this step are there, and nobody reads the buffer that is filled next\n"
+     "        load(step + STAGES - 1);", "load(step + STAGES - 1);\n        __syncthreads();", 1),
     ("v08_tensor_core", "B's registers in A's order", "TileB<T>::template fragment<false>", "TileB<T>::template fragment<true>", 1),
+    ("v09_hopper", "ordinary writes without a fence for wgmma", "device::fence_async_proxy();", "", 1),
+    ("v09_hopper", "buffers are freed while their products run", "if (step > 0 && lane == 0) device::mbarrier_arrive(&empty[(step - 1)",
+     "if (lane == 0) device::mbarrier_arrive(&empty[step", 1),
     ("v09_hopper", "producers do not wait for free buffers", "device::mbarrier_wait(&empty[s], (step / STAGES + 1) % 2);", "", 1),
     ("v09_hopper", "consumers do not wait for full buffers", "device::mbarrier_wait(&full[s], step / STAGES % 2);", "", 1),
     ("v09_hopper", "the wrong phase", "mbarrier_wait(&full[s], step / STAGES % 2)", "mbarrier_wait(&full[s], (step / STAGES + 1) % 2)", 1),
@@ -84,7 +96,7 @@ def build(tmp_path_factory):
 
     def compile_one(source):
         target = folder / f"{source.stem}.o"
-        sanitized = UBSAN if source.parent == folder else []
+        sanitized = UBSAN + RECORDED if source.parent == folder else []
         subprocess.run([*compiler, *FLAGS, *sanitized, "-c", "-x", "c++", str(source), "-o", str(target)], check=True, capture_output=True)
         return str(target)
 
@@ -94,18 +106,39 @@ def build(tmp_path_factory):
         made = folder / f"{name}.so"
         subprocess.run(["g++", "-shared", compile_one(source), *common, "-o", str(made), "-pthread"], check=True)
         lib = ctypes.CDLL(str(made))
-        lib.multiply.restype = ctypes.c_char_p
+        lib.multiply.restype = lib.races.restype = ctypes.c_char_p
         return lib
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        common = list(pool.map(compile_one, [*ROOT.glob("csrc/emulator/*.cpp"), ROOT / "tests/mutations/harness.cpp"]))
+        emulator = [*ROOT.glob("csrc/emulator/*.cpp"), *ROOT.glob("csrc/emulator/lab/*.cpp")]
+        common = list(pool.map(compile_one, [*emulator, ROOT / "tests/mutations/harness.cpp"]))
     return library
+
+
+def multiply(lib, rung, c, a, b, seed, eager, record=False):
+    """c = a b by a rung; the error's message."""
+    strides = [(ctypes.c_int64 * 2)(*(s // x.itemsize for s in x.strides)) for x in (a, b)]
+    pointers = [x.ctypes.data_as(ctypes.c_void_p) for x in (c, a, b)]
+    return lib.multiply(f"cuda/{rung}".encode(), 3 if rung >= "v08" else 1, *map(ctypes.c_int64, (*c.shape, a.shape[1])), pointers[0],
+                        pointers[1], strides[0], pointers[2], strides[1], seed, eager, record).decode()
+
+
+def race(lib, rung):
+    """The first race in a rung, or None. The order of threads does not matter to the recorder."""
+    dtype = ml_dtypes.bfloat16 if rung >= "v08" else np.float32
+    for m, n, k, _ in (SHAPES[0], SHAPES[-1]):  # element by element, and in whole chunks or boxes
+        a, b = np.zeros((m, k), dtype), np.zeros((k, n), dtype)
+        multiply(lib, rung, np.zeros((m, n), dtype), a, b, 0, False, True)
+        for launch in json.loads(lib.races().decode())["launches"]:
+            for found in launch["races"]:
+                first, second = (side and f"{Path(side['file']).name}:{side['line']}" for side in (found["first"], found["second"]))
+                return f"{found['kind']} at {first or 'no line'} and {second}"
+    return None
 
 
 def fault(lib, rung):
     """What is wrong with a rung's results, or None."""
-    half = rung >= "v08"
-    dtype, number, tolerance = (ml_dtypes.bfloat16, 3, 8e-3) if half else (np.float32, 1, 1e-6)
+    dtype, tolerance = (ml_dtypes.bfloat16, 8e-3) if rung >= "v08" else (np.float32, 1e-6)
     for m, n, k, layout in SHAPES:
         rng = np.random.default_rng(m)
         a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
@@ -113,10 +146,7 @@ def fault(lib, rung):
         want = a.astype(np.float64) @ b.astype(np.float64)
         for seed, eager in ((0, False), (1, True), (2, False)):
             c = np.full((m, n), np.nan, dtype)
-            strides = [(ctypes.c_int64 * 2)(*(s // x.itemsize for s in x.strides)) for x in (a, b)]
-            pointers = [x.ctypes.data_as(ctypes.c_void_p) for x in (c, a, b)]
-            message = lib.multiply(f"cuda/{rung}".encode(), number, *map(ctypes.c_int64, (m, n, k)), pointers[0], pointers[1], strides[0],
-                                   pointers[2], strides[1], seed, eager).decode()
+            message = multiply(lib, rung, c, a, b, seed, eager)
             where = f"{m} x {n} x {k} {layout}, seed {seed}, {'eager' if eager else 'lazy'}"
             if message:
                 return f"{message} [{where}]"
@@ -135,13 +165,15 @@ def test_planted_bugs_are_caught(build):
         libraries = list(pool.map(examine, enumerate(MUTANTS)))
     missed = []
     for lib, (rung, what, *_) in zip(libraries, MUTANTS, strict=True):
-        caught = fault(lib, rung)
-        print(f"{rung:20} {what:45} {caught or 'MISSED'}")
-        if caught is None:
+        wrong, raced = fault(lib, rung), race(lib, rung)
+        print(f"{rung:20} {what:45} {wrong or '-'} | race: {raced or '-'}")
+        if wrong is None and raced is None:
             missed.append(f"{rung}: {what}")
     assert not missed
 
 
 @pytest.mark.parametrize("rung", sorted({m[0] for m in MUTANTS}))
 def test_the_rungs_themselves_pass(build, rung):
-    assert fault(build(f"good_{rung}", source(rung)), rung) is None
+    lib = build(f"good_{rung}", source(rung))
+    assert fault(lib, rung) is None
+    assert race(lib, rung) is None

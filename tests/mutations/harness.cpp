@@ -1,12 +1,14 @@
 // Calls the kernels of one (mutated) source file: the C interface tests/test_mutations.py loads.
-#include "../../csrc/emulator/memory.h"
+#include "../../csrc/emulator/lab/recorder.h"
 
 // c (m, n) = a (m, k) b (k, n), strides in elements. The error's message, or "".
 extern "C" __attribute__((visibility("default"))) const char* multiply(const char* path, int dtype, int64_t m, int64_t n, int64_t k,
                                                                        void* c, void* a, const int64_t* a_strides, void* b,
-                                                                       const int64_t* b_strides, unsigned seed, bool eager) {
+                                                                       const int64_t* b_strides, unsigned seed, bool eager,
+                                                                       bool record) {
     static std::string message;
     message = "no such kernel";
+    if (record) emu::lab::start(false, true);
     emu::settings = {seed, eager, 1};
     for (const tg::Kernel& kernel : tg::registry()) {
         if (kernel.path != std::string(path) || kernel.op != std::string("matmul")) continue;
@@ -26,4 +28,11 @@ extern "C" __attribute__((visibility("default"))) const char* multiply(const cha
         }
     }
     return message.c_str();
+}
+
+// Ends the recording that `multiply` began: JSON.
+extern "C" __attribute__((visibility("default"))) const char* races() {
+    static std::string text;
+    text = emu::lab::stop();
+    return text.c_str();
 }
