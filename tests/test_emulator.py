@@ -171,9 +171,13 @@ def line_of(name):
     ("no_blocks", r"kernel plain_kernel: launch refused: a grid of \(1, 0, 1\) blocks has no block"),
     ("no_threads", r"launch refused: a block of \(0, 1, 1\) threads has no thread"),
     ("many_threads", r"launch refused: a block of \(32, 33, 1\) = 1056 threads is beyond 1024"),
-    ("deep_block", r"launch refused: a block of \(1, 1, 65\)"),
+    ("deep_block", r"launch refused: a block of \(1, 1, 65\) threads is beyond \(1024, 1024, 64\)"),
+    ("wide_block", r"launch refused: a block of \(65536, 65536, 1\) threads is beyond \(1024, 1024, 64\)"),
+    ("long_grid", r"launch refused: a grid of \(2147483648, 1, 1\) blocks is beyond"),
+    ("deep_grid", r"launch refused: a grid of \(1, 1, 65536\) blocks is beyond"),
+    ("static_and_dynamic", r"static_kernel: launch refused: 1024 bytes of static and 231425 of dynamic shared memory are beyond 232448"),
     ("wide_grid", r"launch refused: a grid of \(1, 65536, 1\) blocks is beyond"),
-    ("much_shared", r"launch refused: 232449 bytes of dynamic shared memory are beyond 232448"),
+    ("much_shared", r"launch refused: 232449 bytes of dynamic shared memory are beyond 232448 \(compute capability 9.0\)"),
     ("past_dynamic", r"kernel past_dynamic_kernel: out-of-bounds write at address 0x\w+ \(LINE, "),
     ("unaligned_ldmatrix", r"ldmatrix: a row's address must be a multiple of 16 bytes \(LINE, "),
     ("global_ldmatrix", r"ldmatrix: a row's address is not in shared memory \(LINE, "),
@@ -292,6 +296,22 @@ def test_failures_name_the_place_and_abandon_the_whole_cluster(run, case, messag
     _, got = run(case, n=4 * 2048)
     assert re.search(message.replace("LINE", re.escape(line_of(case))) if "LINE" in message else message, got), got
     assert (good(run, "remote_arrive") == 5).all()  # the process goes on
+
+
+@pytest.mark.parametrize(("chip", "case", "refusal"), [
+    (75, "some_shared", "102400 bytes of dynamic shared memory are beyond 65536 (compute capability 7.5)"),
+    (80, "some_shared", None), (86, "some_shared", "beyond 101376 (compute capability 8.6)"), (89, "some_shared", "beyond 101376"),
+    (120, "some_shared", "beyond 101376"),
+    (100, "good", None), (80, "good", "beyond 166912 (compute capability 8.0)"), (90, "static_and_dynamic_fit", None),
+    (89, "remote_arrive", "clusters need compute capability 9.0 or newer"),
+])
+def test_a_chip_has_its_limits(run, library, chip, case, refusal):
+    library.claim(chip)
+    try:
+        _, got = run(case, n=4 * 2048)
+    finally:
+        library.claim(90)
+    assert (not got) if refusal is None else (refusal in got), got
 
 
 def test_clusters_on_many_threads(library):

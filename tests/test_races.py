@@ -16,6 +16,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from tensorgrad import dispatch
+
 HERE = Path(__file__).parent / "lab"
 SEEDS = (0, 1, 2)
 pytestmark = pytest.mark.skipif(platform.system() != "Linux" or not shutil.which("g++"), reason="needs Linux and g++")
@@ -190,7 +192,8 @@ def test_instructions_are_counted_by_warp(record):
 # ---------------------------------------------------------------- the ladder
 
 ext = pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
-KERNELS = [(row[1], dtype, row[5]) for row in ext.kernels() if row[0] == "matmul" for dtype in row[2].split()]
+KERNELS = [(row[1], dtype, dispatch._ops["matmul"].bind(row[1], row[5], np)) for row in ext.kernels() if row[0] == "matmul"
+           for dtype in row[2].split()]
 SHAPES = [(33, 65, 17, "NN"), (130, 127, 35, "TN"), (64, 136, 300, "NT"), (5, 9, 130, "TT"), (129, 8, 64, "NN")]  # (M, N, K, layout)
 
 

@@ -147,6 +147,7 @@ struct SharedMemory {  // of this operating-system thread: the window of dynamic
 };
 SharedMemory shared_memory();
 void learn_shared(const void* kernel);  // after a block: which static arrays the kernel touches
+size_t static_shared(const void* kernel);  // their bytes
 
 // ---- faults (faults.cpp)
 void install_fault_handler();

@@ -16,7 +16,16 @@ namespace emu {
 
 namespace {
 
-constexpr size_t MAX_SHARED = 227 * 1024;  // dynamic shared memory of a block on sm_90
+// Shared memory a block may have in all, in bytes (CUDA programming guide, technical specifications per compute capability).
+size_t shared_limit() {
+    switch (settings.chip) {
+        case 75: return 64 * 1024;
+        case 80: case 87: return 163 * 1024;
+        case 86: case 89: case 120: case 121: return 99 * 1024;
+        default: return 227 * 1024;  // 90, 100, 103, 110
+    }
+}
+constexpr size_t MAX_STATIC = 48 * 1024;  // of it what the compiler takes as static arrays
 
 struct Grid {
     dim3 grid, cluster, block;
@@ -128,16 +137,30 @@ void check_configuration(dim3 grid, dim3 cluster, dim3 block, size_t shared, con
     if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
         refuse("a grid of " + text(grid) + " blocks is beyond (2147483647, 65535, 65535)");
     if (!threads) refuse("a block of " + text(block) + " threads has no thread");
-    if (threads > MAX_THREADS || block.z > 64)
-        refuse("a block of " + text(block) + " = " + std::to_string(threads) + " threads is beyond 1024 in all and 64 in z");
-    if (shared > MAX_SHARED)
-        refuse(std::to_string(shared) + " bytes of dynamic shared memory are beyond " + std::to_string(MAX_SHARED) + " (227 KiB)");
+    if (block.x > 1024 || block.y > 1024 || block.z > 64)
+        refuse("a block of " + text(block) + " threads is beyond (1024, 1024, 64)");
+    if (threads > MAX_THREADS) refuse("a block of " + text(block) + " = " + std::to_string(threads) + " threads is beyond 1024 in all");
+    if (shared > shared_limit())
+        refuse(std::to_string(shared) + " bytes of dynamic shared memory are beyond " + std::to_string(shared_limit()) + " (compute capability " +
+               std::to_string(settings.chip / 10) + "." + std::to_string(settings.chip % 10) + ")");
     const uint64_t size = uint64_t(cluster.x) * cluster.y * cluster.z;
     if (!size) refuse("a cluster of " + text(cluster) + " blocks has no block");
+    if (size > 1 && settings.chip < 90) refuse("clusters need compute capability 9.0 or newer");
     if (size > MAX_CLUSTER) refuse("a cluster of " + text(cluster) + " = " + std::to_string(size) + " blocks is beyond 8");
     if (grid.x % cluster.x || grid.y % cluster.y || grid.z % cluster.z)
         refuse("a grid of " + text(grid) + " blocks is not made of whole clusters of " + text(cluster));
     if (uint64_t(grid.x) * grid.y * grid.z > 0xffffffffu) refuse("the emulator runs at most 2^32 - 1 blocks");
+}
+
+// Static arrays are seen only as a first block uses them.
+void check_static(const void* kernel, size_t shared) {
+    const size_t fixed = static_shared(kernel);
+    if (fixed <= MAX_STATIC && fixed + shared <= shared_limit()) return;
+    const std::string bytes = std::to_string(fixed) + " bytes of static";
+    throw std::runtime_error("kernel " + kernel_name(kernel) + ": launch refused: " +
+                             (fixed > MAX_STATIC ? bytes + " shared memory are beyond " + std::to_string(MAX_STATIC)
+                                                 : bytes + " and " + std::to_string(shared) + " of dynamic shared memory are beyond " +
+                                                       std::to_string(shared_limit()) + " in all"));
 }
 
 std::string message(const Grid& g) {
@@ -153,8 +176,8 @@ std::string message(const Grid& g) {
 void run_grid(dim3 grid, dim3 cluster, dim3 block, size_t shared, Body body, void* arguments, const void* kernel) {
     const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z, threads = uint64_t(block.x) * block.y * block.z;
     const uint64_t size = uint64_t(cluster.x) * cluster.y * cluster.z;
-    if (!blocks || !threads || threads > MAX_THREADS || block.z > 64 || grid.y > 65535 || grid.z > 65535 || blocks > 0xffffffffu ||
-        shared > MAX_SHARED || size != 1)
+    if (!blocks || !threads || threads > MAX_THREADS || block.x > 1024 || block.y > 1024 || block.z > 64 || grid.x > 0x7fffffffu ||
+        grid.y > 65535 || grid.z > 65535 || blocks > 0xffffffffu || shared > shared_limit() || size != 1)
         check_configuration(grid, cluster, block, shared, kernel_name(kernel));
     install_fault_handler();
     const auto clusters = unsigned(blocks / size);
@@ -170,6 +193,7 @@ void run_grid(dim3 grid, dim3 cluster, dim3 block, size_t shared, Body body, voi
         workers().run(g, int(std::min<uint64_t>(uint64_t(cores), clusters)) - 1);
     else g.work(~0u);
     record::launch_ends(g.failed);
+    if (!g.failed) check_static(kernel, shared);
     if (g.failed) throw std::runtime_error(message(g));
 }
 

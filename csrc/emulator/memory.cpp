@@ -69,7 +69,6 @@ std::string give_back(const Buffer& b) {
     return std::string("out-of-bounds write just ") + (before ? "before the start" : "past the end") + " of " + b.name;
 }
 
-const char* const DTYPE_NAMES[] = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"};
 constexpr size_t DTYPE_SIZES[] = {8, 4, 2, 2, 8, 4, 2, 1, 1, 1};
 
 struct Extent {  // memory an array reaches, in bytes
@@ -125,7 +124,7 @@ std::string name_of(const tg::Value* values, int i) {
     const tg::Array& a = values[i].a;
     std::string shape;
     for (int d = 0; d < a.ndim; ++d) shape += (d ? ", " : "") + std::to_string(a.shape[d]);
-    return "argument " + std::to_string(i) + ", " + DTYPE_NAMES[size_t(a.dtype)] + " (" + shape + (a.ndim == 1 ? ",)" : ")");
+    return "argument " + std::to_string(i) + ", " + tg::name_of(a.dtype) + " (" + shape + (a.ndim == 1 ? ",)" : ")");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Global memory of a launch: each array a kernel is given lies between pages nobody may touch.
 #pragma once
+#include "../core/dtype_names.h"
 #include "../core/registry.h"
 #include "runtime.h"
 

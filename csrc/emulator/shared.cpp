@@ -88,6 +88,12 @@ void learn_shared(const void* kernel) {
         if (!clean(w.tls + s.address, s.size) && std::find(known.begin(), known.end(), &s) == known.end()) known.push_back(&s);
 }
 
+size_t static_shared(const void* kernel) {
+    size_t bytes = 0;
+    for (const Symbol* s : window().touched[kernel]) bytes += s->size;
+    return bytes;
+}
+
 bool is_shared(const void* p) {
     Window& w = window();
     const auto* c = static_cast<const char*>(p);

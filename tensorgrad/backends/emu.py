@@ -64,7 +64,7 @@ def configure(seed: int | None = None, eager: bool | None = None, threads: int |
     launch, 0 for one per core. `chip`: the compute capability the emulator claims to have, at first 9.0: kernels that need another
     are refused and are no defaults.
     """
-    if chip is not None and not 1 <= chip < 100:
+    if chip is not None and not 5 <= chip < 20:
         raise ValueError(f"emu.configure: chip must be a compute capability such as 8.0 or 9.0, not {chip!r}")
     old, new = ext.settings(), (seed, eager, threads, None if chip is None else round(chip * 10))
     ext.configure(*(o if n is None else n for o, n in zip(old, new, strict=True)))

@@ -11,8 +11,8 @@ from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
 from .gemm import check_addend
-from .matmul import check_operands
 from .mm import expect_dims, expect_one_batch
+from .shared.product import check_operands
 
 
 def scaled_sum(op: str, input: Tensor, mat1: Tensor, mat2: Tensor, beta: float, alpha: float) -> Tensor:

@@ -11,8 +11,9 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .matmul import MATMUL, Matmul, check_operands
+from .matmul import MATMUL, Matmul
 from .shared.activation import ACTIVATIONS, check_activation
+from .shared.product import check_operands
 
 NUMBER = {name: i for i, name in enumerate(ACTIVATIONS)}
 

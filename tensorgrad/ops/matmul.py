@@ -13,7 +13,7 @@ from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.product import kind_of, with_parts
+from .shared.product import check_operands, for_blas, has_rows, kind_of, summed, with_parts
 
 _INTEGERS = "int64 int32 int16 int8 uint8"
 
@@ -54,7 +54,7 @@ class Matmul(Op):
         if after and (row or column):  # the product gets a dimension, so what is added to it does
             new = (..., None) if column else (..., None, slice(None))
             after = (*(a if a is None or a.ndim < len(new) - 1 else a[new] for a in after[:2]), *after[2:])
-        if y.ndim == 2 and x.ndim > 2 and x.flags.c_contiguous and not _has_rows(after):  # one tall product, not a batch of short ones
+        if y.ndim == 2 and x.ndim > 2 and x.flags.c_contiguous and not has_rows(after):  # one tall product, not a batch of short ones
             out = xp.empty((*x.shape[:-1], y.shape[1]), x.dtype)
             tall, x = out.reshape(-1, y.shape[1]), x.reshape(-1, x.shape[-1])
             op.kernel_for(device, tall, x)(tall, x, y, *after)
@@ -81,7 +81,7 @@ class Matmul(Op):
     @staticmethod
     @rung("cpu/openblas")
     def _openblas(out: Any, x: Any, y: Any) -> None:
-        np.matmul(_for_blas(x), _for_blas(y), out=out)
+        np.matmul(for_blas(x), for_blas(y), out=out)
 
     @staticmethod
     @rung("cpu/numpy", _INTEGERS)
@@ -102,13 +102,13 @@ class Matmul(Op):
         dx = dy = None
         if wanted[0]:
             y = y.unsqueeze(0) if right == 1 else fn.transpose(y, -2, -1)
-            dx = _summed(fn.matmul(g, y), shapes[0])
+            dx = summed(fn.matmul(g, y), shapes[0])
         if wanted[1]:
             if right <= 2 < left:  # y was shared by the batch: the sum over the batch is one product
                 rows = int(np.prod(x.array.shape[:-1]))
                 x, g = x.reshape(rows, x.array.shape[-1]), g.reshape(rows, g.array.shape[-1])
             x = x.unsqueeze(-1) if left == 1 else fn.transpose(x, -2, -1)
-            dy = _summed(fn.matmul(x, g), shapes[1])
+            dy = summed(fn.matmul(x, g), shapes[1])
         return dx, dy
 
     def reference(self, x: Any, y: Any) -> Any:
@@ -135,53 +135,6 @@ class Matmul(Op):
         batch = int(np.prod(np.broadcast_shapes(x[:-2], y[:-2])))
         moved = input.nbytes + other.nbytes + batch * m * n * input.dtype.itemsize
         return 2.0 * batch * m * n * x[-1], float(moved)
-
-
-def check_operands(op: str, input: Tensor, other: Tensor) -> None:
-    """RuntimeError unless `input @ other` can be computed: dtypes, devices, inner dimension, batches."""
-    x, y = input.array, other.array
-    if x.dtype != y.dtype:
-        raise RuntimeError(f"{op}: input is {input.dtype.name} but other is {other.dtype.name}; convert one with .to(...)")
-    if input.device is not other.device:
-        raise RuntimeError(f"{op}: input is on {input.device} but other is on {other.device}; move one with .to(...)")
-    if x.ndim == 0 or y.ndim == 0:
-        name, shape = ("input", x.shape) if x.ndim == 0 else ("other", y.shape)
-        raise RuntimeError(f"{op}: {name} of shape {tuple(shape)} has no dimension to multiply along; use mul for scalars")
-    left, right = x.ndim - 1, max(y.ndim - 2, 0)
-    if x.shape[left] != y.shape[right]:
-        raise RuntimeError(f"{op}: dim {left} of {tuple(x.shape)} is {x.shape[left]} "
-                           f"but dim {right} of {tuple(y.shape)} is {y.shape[right]}")
-    if x.ndim > 2 and y.ndim > 2 and x.shape[:-2] != y.shape[:-2]:
-        try:
-            np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-        except ValueError:
-            raise RuntimeError(f"{op}: the batches of {tuple(x.shape)} and {tuple(y.shape)} do not broadcast "
-                               "(all dims but the last two)") from None
-
-
-def _for_blas(a: Any) -> Any:
-    """The array itself where BLAS can read it (rows or columns without gaps), else a copy; NumPy alone would multiply it slowly."""
-    rows, columns = a.strides[-2:]
-    m, n = a.shape[-2:]
-    size = a.itemsize
-    if a.flags.c_contiguous or (columns == size and rows >= n * size) or (rows == size and columns >= m * size):
-        return a
-    return np.ascontiguousarray(a)
-
-
-def _has_rows(after: tuple) -> bool:
-    """Whether what is added to the product differs from row to row."""
-    return any(a is not None and a.ndim > 1 for a in after[:2])
-
-
-def _summed(g: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A gradient with its broadcast batches summed and the dimension of a vector removed."""
-    if g.array.shape == shape:
-        return g
-    if len(shape) == 1:
-        matrix = (1, *shape) if g.array.shape[-2:] == (1, *shape) else (*shape, 1)
-        return fn.sum_to_size(g, matrix).reshape(shape)
-    return fn.sum_to_size(g, shape)
 
 
 MATMUL: Any = fn.matmul.op

@@ -78,6 +78,18 @@ CASE(many_threads) { launch(plain_kernel, 1, dim3(32, 33), 0, nullptr, out); }
 CASE(deep_block) { launch(plain_kernel, 1, dim3(1, 1, 65), 0, nullptr, out); }
 CASE(wide_grid) { launch(plain_kernel, dim3(1, 65536), 32, 0, nullptr, out); }
 CASE(much_shared) { launch(plain_kernel, 1, 32, 227 * 1024 + 1, nullptr, out); }
+CASE(wide_block) { launch(plain_kernel, 1, dim3(65536, 65536, 1), 0, nullptr, out); }
+CASE(long_grid) { launch(plain_kernel, dim3(0x80000000u), 32, 0, nullptr, out); }
+CASE(deep_grid) { launch(plain_kernel, dim3(1, 1, 65536), 32, 0, nullptr, out); }
+CASE(some_shared) { launch(plain_kernel, 1, 32, 100 * 1024, nullptr, out); }
+__global__ void static_kernel(float* out) {
+    __shared__ float values[256];
+    values[threadIdx.x] = 1;
+    __syncthreads();
+    out[threadIdx.x] = values[threadIdx.x ^ 1];
+}
+CASE(static_and_dynamic) { launch(static_kernel, 1, 64, 227 * 1024 - 1023, nullptr, out); }
+CASE(static_and_dynamic_fit) { launch(static_kernel, 1, 64, 227 * 1024 - 1024, nullptr, out); }
 CASE(good) { launch(plain_kernel, 1, 64, 227 * 1024, nullptr, out); }
 
 __global__ void past_dynamic_kernel(float* out) {

@@ -19,4 +19,5 @@ extern "C" const char* run(const char* name, float* data, int n) {
     return message.c_str();
 }
 
-extern "C" void configure(unsigned seed, bool eager, int threads) { emu::settings = {seed, eager, threads}; }
+extern "C" void configure(unsigned seed, bool eager, int threads) { emu::settings = {seed, eager, threads, emu::settings.chip}; }
+extern "C" void claim(int chip) { emu::settings.chip = chip; }

@@ -4,6 +4,7 @@
 #include <string>
 #include <type_traits>
 
+#include "../../core/dtype_names.h"
 #include "../../core/registry.h"
 #include "../../gpu.h"
 
@@ -64,8 +65,24 @@ template <class T> Matrix<T> matrix(const Array& a, const Array& out) {
     return m;
 }
 
+template <class T> constexpr DType DTYPE = std::is_same_v<T, double>          ? DType::float64
+                                           : std::is_same_v<T, float>         ? DType::float32
+                                           : std::is_same_v<T, __nv_bfloat16> ? DType::bfloat16
+                                                                              : DType::float16;
+
+inline void check_operands(const Array& out, const Array& a, const Array& b, DType dtype) {
+    for (const Array* x : {&out, &a, &b}) {
+        if (x->dtype != dtype) throw std::invalid_argument(std::string("computes ") + name_of(dtype) + ", not " + name_of(x->dtype));
+        if (x->ndim < 2) throw std::invalid_argument("multiplies matrices, not vectors");
+    }
+    const auto end = [](const Array& x, int d) { return x.shape[x.ndim - d]; };
+    if (end(a, 2) != end(out, 2) || end(b, 1) != end(out, 1) || end(a, 1) != end(b, 2))
+        throw std::invalid_argument("the last two dimensions of the operands and the result do not fit each other");
+}
+
 // Calls `solve(problem)` for the batches of a product, as many at a time as a grid has layers. No call where C is empty.
 template <class T, class F> void for_batches(Array& out, const Array& a, const Array& b, F&& solve) {
+    check_operands(out, a, b, DTYPE<T>);
     if (out.ndim - 2 > MAX_BATCH_DIMS)
         throw std::invalid_argument(std::to_string(out.ndim - 2) + " batch dimensions are more than " + std::to_string(MAX_BATCH_DIMS) +
                                     "; reshape the operands first");
@@ -92,13 +109,11 @@ template <class T, class F> void for_batches(Array& out, const Array& a, const A
 }
 
 // The same for the dtypes a rung is made for: `by_dtype<float, double>(out, a, b, solve)`.
-template <class T> constexpr DType DTYPE = std::is_same_v<T, double>          ? DType::float64
-                                           : std::is_same_v<T, float>         ? DType::float32
-                                           : std::is_same_v<T, __nv_bfloat16> ? DType::bfloat16
-                                                                              : DType::float16;
 template <class... T, class F> void by_dtype(Array& out, const Array& a, const Array& b, F&& solve) {
-    if (!((out.dtype == DTYPE<T> ? (for_batches<T>(out, a, b, solve), true) : false) || ...))
-        throw std::invalid_argument("the kernel does not compute this dtype");
+    if (((out.dtype == DTYPE<T> ? (for_batches<T>(out, a, b, solve), true) : false) || ...)) return;
+    std::string names;
+    ((names += (names.empty() ? "" : ", ") + std::string(name_of(DTYPE<T>))), ...);
+    throw std::invalid_argument("computes " + names + ", not " + name_of(out.dtype));
 }
 
 __host__ __device__ constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
