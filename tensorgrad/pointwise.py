@@ -32,6 +32,8 @@ class Pointwise(Op):
     ufunc = ""  # e.g. "exp": the whole formula is one function of the array module
     numpy_types = ALL_TYPES
     defaults = ("cpu/simd", "cpu/numpy")
+    rounds = True  # False: it only moves bits, which half precision need not be widened for
+    result: Any = None  # the dtype of the result where it is not that of the operands
     warns = True  # NumPy may warn about what this op computes (overflow, 0/0): infinity and NaN are answers here
 
     def compute(self, xp: Any, *arrays: Any) -> Any:
@@ -52,8 +54,8 @@ class Pointwise(Op):
             d = dtypes.BY_NUMPY[array.dtype]
             kernel = dispatch.choose(self, device, d.name)
             if kernel.writes:
-                picked = functools.partial(_into_new, device.backend.xp, kernel.for_dtype(d.name), d.np)
-            elif d.name in dispatch.HALF and kernel.device == "cpu":
+                picked = functools.partial(_into_new, device.backend.xp, kernel.for_dtype(d.name), self.result or d.np)
+            elif d.name in dispatch.HALF and kernel.device == "cpu" and self.rounds:
                 picked = functools.partial(_in_float32, kernel.call, d.np)
             else:
                 picked = kernel.call
@@ -247,6 +249,7 @@ class Comparison(Binary):
 
     torch_number_first = False
     differentiable = False
+    result: Any = np.dtype(np.bool_)
     warns = False
 
 
@@ -254,6 +257,7 @@ class Integers(Comparison):
     """z = f(x, y) for integers and, where `bools`, bools: floating operands are refused."""
 
     bools = True
+    result = None
 
     def forward(self, ctx: Node, input: Operand, other: Operand) -> Tensor:
         kind = dtypes.result_type(input, other)

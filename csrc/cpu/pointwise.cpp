@@ -8,41 +8,34 @@ namespace {
 namespace math = simd;
 
 // What a formula becomes here: a map over vectors of float or double.
-#define TG_UNARY(op, expression)                                                                        \
-    void op##_map(Array& y, const Array& a) {                                                           \
-        dispatch_float(y.dtype, #op, [&]<class T>() {                                                   \
-            const Array* in[] = {&a};                                                                   \
-            using V [[maybe_unused]] = simd::V<T>;                                                      \
-            map<T>(y, in, [](V x) -> V { return expression; });                                         \
+#define TG_MAP(op, parameters, expression, ...)                                                         \
+    dispatch_float(out.dtype, #op, [&]<class T>() {                                                     \
+        using V = simd::V<T>;                                                                           \
+        map<T>(out, in, [] parameters -> V {                                                            \
+            __VA_ARGS__                                                                                 \
+            return expression;                                                                          \
         });                                                                                             \
+    });
+#define TG_UNARY(op, expression, ...)                                                                   \
+    void op##_map(Array& out, const Array& a) {                                                         \
+        const Array* in[] = {&a};                                                                       \
+        TG_MAP(op, (V x), (expression), __VA_ARGS__)                                                    \
     }                                                                                                   \
     TG_KERNEL(op, "cpu/simd", "float32 float64", op##_map)
-
-#define TG_BINARY(op, expression)                                                                       \
-    void op##_map(Array& z, const Array& a, const Array& b) {                                           \
-        dispatch_float(z.dtype, #op, [&]<class T>() {                                                   \
-            const Array* in[] = {&a, &b};                                                               \
-            using V [[maybe_unused]] = simd::V<T>;                                                      \
-            map<T>(z, in, [](V x, V y) -> V { return expression; });                                    \
-        });                                                                                             \
+#define TG_BINARY(op, expression, ...)                                                                  \
+    void op##_map(Array& out, const Array& a, const Array& b) {                                         \
+        const Array* in[] = {&a, &b};                                                                   \
+        TG_MAP(op, (V x, V y), (expression), __VA_ARGS__)                                               \
+    }                                                                                                   \
+    TG_KERNEL(op, "cpu/simd", "float32 float64", op##_map)
+#define TG_TERNARY(op, expression, ...)                                                                 \
+    void op##_map(Array& out, const Array& a, const Array& b, const Array& c) {                         \
+        const Array* in[] = {&a, &b, &c};                                                               \
+        TG_MAP(op, (V x, V y, V z), (expression), __VA_ARGS__)                                          \
     }                                                                                                   \
     TG_KERNEL(op, "cpu/simd", "float32 float64", op##_map)
 
 #include "../core/formulas/arithmetic.h"
-
-// Limits of either side may be infinite, where there are none. NaN anywhere stays NaN; where they cross, the upper one counts.
-void clamp(Array& y, const Array& x, const Array& low, const Array& high) {
-    dispatch_float(y.dtype, "clamp", [&]<class T>() {
-        const Array* in[] = {&x, &low, &high};
-        using V = simd::V<T>;
-        map<T>(y, in, [](V v, V a, V b) -> V {
-            V r = v < a ? a : v;
-            r = r > b ? b : r;
-            return a != a ? a : (b != b && v == v ? b : r);
-        });
-    });
-}
-TG_KERNEL(clamp, "cpu/simd", "float32 float64", clamp)
 
 // y with erf(y) = x: Giles' approximation, then Newton's steps on the side (erf or erfc) that keeps the digits.
 template <class T> T inverse_erf(T x) {

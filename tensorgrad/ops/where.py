@@ -10,7 +10,7 @@ from .. import dispatch, dtypes
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, Operand, fn
-from ..pointwise import check_broadcast, keep_shapes, summed
+from ..pointwise import Pointwise, check_broadcast, keep_shapes, summed
 from ..tensor import Tensor, wrap
 
 
@@ -36,10 +36,12 @@ class Where(Op):
         yield from (Case(T(3, dtype="bool"), T(3), 2.0), Case(T(3, dtype="bool"), 1.0, T(3)))
 
 
-class Select(Op):
+class Select(Pointwise):
     """What `where` computes when it is given three arguments."""
 
     name = "select_where"
+    ufunc = "where"
+    rounds = False
     function = method = False
 
     def forward(self, ctx: Node, condition: Tensor, input: Operand, other: Operand) -> Tensor:
@@ -61,7 +63,7 @@ class Select(Op):
         if ctx.edges is not None:
             keep_shapes(ctx, input, other)
             ctx.save(condition)
-        return wrap(xp.where(c, *parts), condition.device)
+        return wrap(self.kernel(condition.device, parts[0])(c, *parts), condition.device)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         (c,) = ctx.saved

@@ -44,7 +44,7 @@ template <class F> void by_float(DType dtype, const char* op, F&& f) {
 template <template <class> class Formula, int N, class... Number>
 void map_floats(const char* op, Array& y, const Array* const (&in)[N], Number... n) {
     by_float(y.dtype, op, [&]<class S>() {
-        run<S, S>(layout_of<S, S>(op, y, in), Formula<Computed<S>>{Computed<S>(n)...});
+        run<S, S, S>(layout_of<S>(op, y, in), Formula<Computed<S>>{Computed<S>(n)...});
     });
 }
 
@@ -59,13 +59,17 @@ void map_floats(const char* op, Array& y, const Array* const (&in)[N], Number...
         }                                                                \
     };
 
-#define TG_UNARY(op, expression)                                                                                                 \
-    TG_FORMULA(op##_formula, 0, (T x), (expression))                                                                             \
+#define TG_UNARY(op, expression, ...)                                                                                              \
+    TG_FORMULA(op##_formula, 0, (T x), (expression), __VA_ARGS__)                                                                      \
     void op##_map(Array& y, const Array& a) { map_floats<op##_formula>(#op, y, {&a}); }                                          \
     TG_KERNEL(op, "cuda/vectorized", TG_FLOATS, op##_map)
-#define TG_BINARY(op, expression)                                                                                                \
-    TG_FORMULA(op##_formula, 0, (T x, T y), (expression))                                                                        \
+#define TG_BINARY(op, expression, ...)                                                                                             \
+    TG_FORMULA(op##_formula, 0, (T x, T y), (expression), __VA_ARGS__)                                                                    \
     void op##_map(Array& y, const Array& a, const Array& b) { map_floats<op##_formula>(#op, y, {&a, &b}); }                      \
+    TG_KERNEL(op, "cuda/vectorized", TG_FLOATS, op##_map)
+#define TG_TERNARY(op, expression, ...)                                                                                          \
+    TG_FORMULA(op##_formula, 0, (T x, T y, T z), (expression), __VA_ARGS__)                                                      \
+    void op##_map(Array& out, const Array& a, const Array& b, const Array& c) { map_floats<op##_formula>(#op, out, {&a, &b, &c}); } \
     TG_KERNEL(op, "cuda/vectorized", TG_FLOATS, op##_map)
 
 }  // namespace tg::pointwise

@@ -1,4 +1,5 @@
-// The one template of element-wise kernels: y = f(a, b, c) for arrays of any strides that broadcast to y.
+// The one template of element-wise kernels: y = f(a, b, c) for arrays of any strides that broadcast to y. Out is what y holds, First what
+// a holds, In what the others hold; f computes in Computed<In>.
 //
 // Neighbouring dimensions that every array steps through evenly become one, so that most calls have a single dimension. Where the
 // last one is dense in every array, or does not move, a thread computes 16 bytes' worth of elements between vector loads and a vector
@@ -52,7 +53,7 @@ template <int N> struct Layout {
     bool dense(int j) const { return step[ndim - 1][j] == 1; }
 };
 
-template <class Out, class In, int N> Layout<N> layout_of(const char* op, const Array& y, const Array* const (&in)[N]) {
+template <class In, int N> Layout<N> layout_of(const char* op, const Array& y, const Array* const (&in)[N]) {
     Layout<N> l{};
     const Array* arrays[N + 1] = {&y};
     for (int j = 0; j < N; ++j) arrays[j + 1] = in[j];
@@ -92,20 +93,20 @@ template <int N> struct Grid {
     int64_t step[MAX_DIMS + 1][N + 1];
 };
 
-template <class S, int N> __device__ __forceinline__ Computed<S> element(const Grid<N>& g, int j, int64_t at) {
-    if (IS_HALF<S> && g.in_float[j]) return Computed<S>(*reinterpret_cast<const float*>(g.data[j]));
-    return Computed<S>(reinterpret_cast<const S*>(g.data[j])[at]);
+template <class S, class C, int N> __device__ __forceinline__ C element(const Grid<N>& g, int j, int64_t at) {
+    if (IS_HALF<S> && g.in_float[j]) return C(*reinterpret_cast<const float*>(g.data[j]));
+    return C(reinterpret_cast<const S*>(g.data[j])[at]);
 }
 
 // The values of array j for the VEC elements from `at` on.
-template <class S, int VEC, int N> __device__ __forceinline__ void fetch(Computed<S> (&v)[VEC], const Grid<N>& g, int j, int64_t at) {
+template <class S, class C, int VEC, int N> __device__ __forceinline__ void fetch(C (&v)[VEC], const Grid<N>& g, int j, int64_t at) {
     if (VEC > 1 && g.step[g.ndim - 1][j] != 0) {
         S raw[VEC];
         load(raw, reinterpret_cast<const S*>(g.data[j]) + at);
 #pragma unroll
-        for (int i = 0; i < VEC; ++i) v[i] = Computed<S>(raw[i]);
+        for (int i = 0; i < VEC; ++i) v[i] = C(raw[i]);
     } else {
-        const Computed<S> same = element<S>(g, j, at);
+        const C same = element<S, C>(g, j, at);
 #pragma unroll
         for (int i = 0; i < VEC; ++i) v[i] = same;
     }
@@ -117,7 +118,7 @@ template <class Out, class F, class C, int N> __device__ __forceinline__ Out app
     else return Out(f(v[0], v[1], v[2]));
 }
 
-template <class Out, class In, int VEC, int N, class F>
+template <class Out, class First, class In, int VEC, int N, class F>
 __global__ void __launch_bounds__(THREADS) map(const __grid_constant__ Grid<N> g, const F f) {
     using C = Computed<In>;
     Out* const y = reinterpret_cast<Out*>(g.data[0]);
@@ -134,15 +135,17 @@ __global__ void __launch_bounds__(THREADS) map(const __grid_constant__ Grid<N> g
         if (VEC > 1 && item == g.items) {  // the last vector is not whole; there is one dimension, dense or not moving
             for (unsigned k = 0; k < g.left; ++k) {
                 C v[N];
+                v[0] = element<First, C>(g, 1, at[1] + (g.step[0][1] ? k : 0));
 #pragma unroll
-                for (int j = 0; j < N; ++j) v[j] = element<In>(g, j + 1, at[j + 1] + (g.step[0][j + 1] ? k : 0));
+                for (int j = 1; j < N; ++j) v[j] = element<In, C>(g, j + 1, at[j + 1] + (g.step[0][j + 1] ? k : 0));
                 y[at[0] + k] = apply<Out>(f, v);
             }
             return;
         }
         C v[N][VEC];
+        fetch<First>(v[0], g, 1, at[1]);
 #pragma unroll
-        for (int j = 0; j < N; ++j) fetch<In>(v[j], g, j + 1, at[j + 1]);
+        for (int j = 1; j < N; ++j) fetch<In>(v[j], g, j + 1, at[j + 1]);
         Out result[VEC];
 #pragma unroll
         for (int i = 0; i < VEC; ++i) {
@@ -156,7 +159,7 @@ __global__ void __launch_bounds__(THREADS) map(const __grid_constant__ Grid<N> g
 }
 
 // Whether VEC elements at a time can be loaded and stored everywhere.
-template <class Out, class In, int VEC, int N> bool fits(const Layout<N>& l) {
+template <class Out, class First, class In, int VEC, int N> bool fits(const Layout<N>& l) {
     const int last = l.ndim - 1;
     if (!l.dense(0) || (l.ndim > 1 && l.shape[last] % VEC)) return false;
     for (int j = 0; j <= N; ++j) {
@@ -164,14 +167,14 @@ template <class Out, class In, int VEC, int N> bool fits(const Layout<N>& l) {
             if (j > 0 && l.step[last][j] == 0) continue;
             return false;
         }
-        if (reinterpret_cast<uintptr_t>(l.data[j]) % (VEC * (j ? sizeof(In) : sizeof(Out)))) return false;
+        if (reinterpret_cast<uintptr_t>(l.data[j]) % (VEC * (j > 1 ? sizeof(In) : j ? sizeof(First) : sizeof(Out)))) return false;
         for (int d = 0; d < last; ++d)
             if (l.step[d][j] % VEC) return false;
     }
     return true;
 }
 
-template <class Out, class In, int VEC, int N, class F> void start(const Layout<N>& l, const F& f) {
+template <class Out, class First, class In, int VEC, int N, class F> void start(const Layout<N>& l, const F& f) {
     Grid<N> g{};
     g.ndim = l.ndim;
     g.items = unsigned(l.total / VEC);
@@ -183,10 +186,10 @@ template <class Out, class In, int VEC, int N, class F> void start(const Layout<
         for (int j = 0; j <= N; ++j) g.step[d][j] = l.step[d][j] * vector;
     }
     const unsigned items = g.items + (g.left ? 1 : 0), blocks = (items + THREADS - 1) / THREADS;
-    launch(map<Out, In, VEC, N, F>, blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS, THREADS, 0, current_stream, g, f);
+    launch(map<Out, First, In, VEC, N, F>, blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS, THREADS, 0, current_stream, g, f);
 }
 
-template <class Out, class In, int N, class F> void run(const Layout<N>& l, const F& f) {
+template <class Out, class First, class In, int N, class F> void run(const Layout<N>& l, const F& f) {
     if (l.total == 0) return;
     if (l.total > AT_ONCE) {  // halves along the first dimension, the first a multiple of every vector long
         const int64_t first = l.shape[0] > 32 ? l.shape[0] / 2 / 16 * 16 : l.shape[0] / 2;
@@ -194,15 +197,15 @@ template <class Out, class In, int N, class F> void run(const Layout<N>& l, cons
             Layout<N> p = l;
             p.shape[0] = count;
             p.total = l.total / l.shape[0] * count;
-            for (int j = 0; j <= N; ++j) p.data[j] += from * l.step[0][j] * int64_t(j ? sizeof(In) : sizeof(Out));
-            run<Out, In>(p, f);
+            for (int j = 0; j <= N; ++j) p.data[j] += from * l.step[0][j] * int64_t(j > 1 ? sizeof(In) : j ? sizeof(First) : sizeof(Out));
+            run<Out, First, In>(p, f);
         };
         part(0, first);
         return part(first, l.shape[0] - first);
     }
-    constexpr int WIDE = 16 / (sizeof(In) > sizeof(Out) ? sizeof(In) : sizeof(Out)), VEC = WIDE > 8 ? 8 : WIDE;
-    if (fits<Out, In, VEC>(l)) start<Out, In, VEC>(l, f);
-    else start<Out, In, 1>(l, f);
+    constexpr int LARGEST = sizeof(In) > sizeof(Out) ? sizeof(In) : sizeof(Out), VEC = LARGEST > 1 ? 16 / LARGEST : 8;
+    if (fits<Out, First, In, VEC>(l)) start<Out, First, In, VEC>(l, f);
+    else start<Out, First, In, 1>(l, f);
 }
 
 }  // namespace tg::pointwise
