@@ -8,12 +8,13 @@ import numpy as np
 
 from ..cases import Case, T
 from ..graph import Node
-from ..op import Op
+from ..op import rung
+from ..pointwise import ALL_TYPES
 from ..tensor import Tensor, wrap
-from .shared.reduction import reduced_dims
+from .shared.reduction import Reduction, reduced_dims
 
 
-class Any_(Op):
+class Any_(Reduction):
     """Whether any element is true (not zero; NaN is) over `dim` (one, several, or all of them), as a bool (uint8 for uint8)."""
 
     name = "any"
@@ -22,8 +23,14 @@ class Any_(Op):
     def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
         x = input.array
         dims = reduced_dims("any", dim, x.ndim)
-        y = input.device.backend.xp.any(x, axis=dims, keepdims=keepdim)
+        y = self.kernel(input.device, x)(x, dims, keepdim, np.dtype(np.bool_))
         return wrap(y.astype(x.dtype) if x.dtype == np.uint8 else y, input.device)
+
+    @staticmethod
+    @rung("cpu/numpy", ALL_TYPES, writes=())
+    def in_numpy(x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
+        """np.any."""
+        return np.any(x, axis=dims, keepdims=keepdim)
 
     def reference(self, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
         return (x != 0).sum(axis=tuple(dim) if isinstance(dim, list) else dim, keepdims=keepdim) > 0

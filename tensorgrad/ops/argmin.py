@@ -8,12 +8,13 @@ import numpy as np
 
 from ..cases import Case, T
 from ..graph import Node
-from ..op import Op
+from ..op import rung
+from ..pointwise import ALL_TYPES
 from ..tensor import Tensor, check_dim, wrap
-from .shared.reduction import refuse_empty
+from .shared.reduction import Reduction, refuse_empty
 
 
-class Argmin(Op):
+class Argmin(Reduction):
     """The index of the smallest element along `dim`, or in the flattened tensor; of equal ones the first, NaN before all."""
 
     name = "argmin"
@@ -25,7 +26,14 @@ class Argmin(Op):
         refuse_empty("argmin", x.shape, range(x.ndim) if axis is None else (axis,) if x.ndim else ())
         if x.ndim == 0:
             return wrap(xp.zeros((), np.int64), input.device)
-        return wrap(xp.asarray(xp.argmin(x, axis=axis, keepdims=keepdim), np.int64), input.device)
+        dims = tuple(range(x.ndim)) if axis is None else (axis,)
+        return wrap(self.kernel(input.device, x)(x, dims, keepdim, np.dtype(np.int64)), input.device)
+
+    @staticmethod
+    @rung("cpu/numpy", ALL_TYPES, writes=())
+    def in_numpy(x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
+        """np.argmin."""
+        return np.asarray(np.argmin(x, axis=None if len(dims) == x.ndim else dims[0], keepdims=keepdim), kind)
 
     def reference(self, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
         return np.argmin(x, axis=dim, keepdims=keepdim)

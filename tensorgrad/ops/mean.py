@@ -10,12 +10,13 @@ import numpy as np
 from ..cases import Case, T
 from ..dtypes import dtype as DType
 from ..graph import Node
-from ..op import Op
+from ..op import rung
+from ..pointwise import ALL_TYPES
 from ..tensor import Tensor, wrap
-from .shared.reduction import numpy_sum, reduced_dims, spread
+from .shared.reduction import Reduction, numpy_sum, reduced_dims, spread
 
 
-class Mean(Op):
+class Mean(Reduction):
     """The average over `dim` (one, several, or all of them), of floating tensors. An empty average is NaN."""
 
     name = "mean"
@@ -29,9 +30,18 @@ class Mean(Op):
         dims = reduced_dims("mean", dim, x.ndim)
         ctx.shape, ctx.dims, ctx.keepdim, ctx.kind = x.shape, dims, keepdim, input.dtype
         ctx.count = math.prod([x.shape[d] for d in dims])
-        wide = np.dtype(np.float32) if kind.itemsize == 2 else kind.np
-        total = numpy_sum(input.device.backend.xp, x, dims, keepdim, wide)
-        return wrap((total / wide.type(ctx.count) if ctx.count else total * np.nan).astype(kind.np, copy=False), input.device)
+        return wrap(self.kernel(input.device, x)(x, dims, keepdim, kind.np, ctx.count), input.device)
+
+    @staticmethod
+    @rung("cpu/numpy", ALL_TYPES, writes=())
+    def in_numpy(x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, count: int) -> Any:
+        """A sum by NumPy, divided."""
+        wide = np.dtype(np.float32) if kind.itemsize == 2 else kind
+        total = numpy_sum(np, x, dims, keepdim, wide)
+        return (total / wide.type(count) if count else total * np.nan).astype(kind, copy=False)
+
+    def compiled(self, xp: Any, run: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, *numbers: float) -> Any:
+        return super().compiled(xp, run, x.astype(kind, copy=False), dims, keepdim, kind, *numbers)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return spread(g * (1.0 / max(ctx.count, 1)), ctx.dims, ctx.keepdim).expand(ctx.shape).to(ctx.kind)

@@ -9,12 +9,13 @@ import numpy as np
 from ..cases import Case, T
 from ..dtypes import dtype as DType
 from ..graph import Node
-from ..op import Op, fn
+from ..op import fn, rung
+from ..pointwise import ALL_TYPES
 from ..tensor import Tensor, wrap
-from .shared.reduction import reduced_dims, spread
+from .shared.reduction import Reduction, reduced_dims, spread
 
 
-class Prod(Op):
+class Prod(Reduction):
     """The product over `dim`, or of all elements; integers and bools multiply in int64. The gradient is exact where elements are zero."""
 
     name = "prod"
@@ -23,13 +24,23 @@ class Prod(Op):
         x = input.array
         dims = reduced_dims("prod", dim, x.ndim)
         kind = dtype.np if dtype is not None else (x.dtype if input.dtype.is_floating_point else np.dtype(np.int64))
-        wide = np.float32 if kind.itemsize == 2 and kind.kind != "i" else kind
-        with np.errstate(all="ignore"):
-            y = input.device.backend.xp.prod(x, axis=dims, dtype=wide, keepdims=keepdim)
-        out = wrap(y.astype(kind, copy=False), input.device)
+        out = wrap(self.kernel(input.device, x)(x, dims, keepdim, kind), input.device)
         ctx.dims, ctx.keepdim, ctx.kind = dims, keepdim, input.dtype
         ctx.save(input, out)
         return out
+
+    @staticmethod
+    @rung("cpu/numpy", ALL_TYPES, writes=())
+    def in_numpy(x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
+        """By NumPy, half precision in float32."""
+        wide = np.float32 if kind.itemsize == 2 and kind.kind != "i" else kind
+        with np.errstate(all="ignore"):
+            return np.prod(x, axis=dims, dtype=wide, keepdims=keepdim).astype(kind, copy=False)
+
+    def compiled(self, xp: Any, run: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, *numbers: float) -> Any:
+        if kind.kind in "iub":  # the kernels multiply floats
+            return self.in_numpy(x, dims, keepdim, kind)
+        return super().compiled(xp, run, x.astype(kind, copy=False), dims, keepdim, kind, *numbers)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         x, y = ctx.saved

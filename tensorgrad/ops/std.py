@@ -7,23 +7,23 @@ from typing import Any
 
 from ..cases import Case
 from ..graph import Node
-from ..op import Op, fn
+from ..op import fn
 from ..tensor import Tensor, wrap
-from .shared.reduction import spread, variance, variance_arguments, variance_cases
+from .shared.reduction import Spread, spread, variance_arguments, variance_cases
 
 
-class Std(Op):
+class Std(Spread):
     """The standard deviation over `dim`: the root of `var`. Where it is 0 its gradient is 0 too."""
 
     name = "std"
 
     def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int] | bool | None = None, unbiased: bool | None = None,
                 keepdim: bool = False, *, correction: float | None = None) -> Tensor:
-        x, xp = input.array, input.device.backend.xp
+        x = input.array
         dims, c = variance_arguments("std", input, dim, unbiased, correction)
         ctx.dims, ctx.keepdim = dims, keepdim
         ctx.divisor = max(0.0, math.prod([x.shape[d] for d in dims]) - c)
-        out = wrap(xp.sqrt(variance(xp, x, dims, keepdim, ctx.divisor)).astype(x.dtype, copy=False), input.device)
+        out = wrap(self.kernel(input.device, x)(x, dims, keepdim, x.dtype, ctx.divisor), input.device)
         ctx.save(input, out)
         return out
 

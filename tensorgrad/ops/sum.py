@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
+from ..dtypes import BY_NUMPY
 from ..dtypes import dtype as DType
 from ..graph import Node
-from ..op import Op
+from ..op import rung
+from ..pointwise import ALL_TYPES
 from ..tensor import Tensor, wrap
-from .shared.reduction import numpy_sum, reduced_dims
+from .shared.reduction import Reduction, numpy_sum, reduced_dims
 
 
-class Sum(Op):
+class Sum(Reduction):
     """The sum over `dim` (one, several, or all of them). Integers and bools add up in int64."""
 
     name = "sum"
@@ -25,7 +27,20 @@ class Sum(Op):
         dims = reduced_dims("sum", dim, x.ndim)
         kind = dtype.np if dtype is not None else (x.dtype if input.dtype.is_floating_point else np.dtype(np.int64))
         ctx.shape, ctx.dims, ctx.keepdim, ctx.kind = x.shape, dims, keepdim, input.dtype
-        return wrap(numpy_sum(input.device.backend.xp, x, dims, keepdim, kind), input.device)
+        return wrap(self.kernel(input.device, x)(x, dims, keepdim, kind), input.device)
+
+    @staticmethod
+    @rung("cpu/numpy", ALL_TYPES, writes=())
+    def in_numpy(x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
+        """By NumPy, in a dtype that is wide enough."""
+        return numpy_sum(np, x, dims, keepdim, kind)
+
+    def compiled(self, xp: Any, run: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, *numbers: float) -> Any:
+        own = x.dtype if BY_NUMPY[x.dtype].is_floating_point else np.dtype(np.int64)  # what a kernel adds up in
+        if kind != own:
+            x = x.astype(kind)
+            own = kind if BY_NUMPY[kind].is_floating_point else np.dtype(np.int64)
+        return super().compiled(xp, run, x, dims, keepdim, own, *numbers).astype(kind, copy=False)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         if not ctx.keepdim and len(ctx.dims) < len(ctx.shape):

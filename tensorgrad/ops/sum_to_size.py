@@ -6,9 +6,8 @@ from typing import Any
 
 from ..cases import Case, T
 from ..graph import Node
-from ..op import Op, Sizes
+from ..op import Op, Sizes, fn
 from ..tensor import Tensor, wrap
-from .shared.reduction import numpy_sum
 
 
 class SumToSize(Op):
@@ -24,7 +23,7 @@ class SumToSize(Op):
             raise RuntimeError(f"sum_to_size: {tuple(size)} does not broadcast to {tuple(x.shape)}")
         dims = tuple(range(lead)) + tuple(i for i in range(lead, x.ndim) if size[i - lead] == 1 and x.shape[i] != 1)
         ctx.shape = x.shape
-        y = numpy_sum(input.device.backend.xp, x, dims, True, x.dtype)
+        y = fn.sum.op.kernel(input.device, x)(x, dims, True, x.dtype)
         return wrap(y.reshape(size), input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:

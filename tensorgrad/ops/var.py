@@ -7,24 +7,23 @@ from typing import Any
 
 from ..cases import Case
 from ..graph import Node
-from ..op import Op
 from ..tensor import Tensor, wrap
-from .shared.reduction import spread, variance, variance_arguments, variance_cases
+from .shared.reduction import Spread, spread, variance_arguments, variance_cases
 
 
-class Var(Op):
+class Var(Spread):
     """The variance over `dim`: sum (x - mean)^2 / max(0, n - correction). `unbiased=True` is correction 1 (the default), False is 0."""
 
     name = "var"
 
     def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int] | bool | None = None, unbiased: bool | None = None,
                 keepdim: bool = False, *, correction: float | None = None) -> Tensor:
-        x, xp = input.array, input.device.backend.xp
+        x = input.array
         dims, c = variance_arguments("var", input, dim, unbiased, correction)
         ctx.dims, ctx.keepdim = dims, keepdim
         ctx.divisor = max(0.0, math.prod([x.shape[d] for d in dims]) - c)
         ctx.save(input)
-        return wrap(variance(xp, x, dims, keepdim, ctx.divisor).astype(x.dtype, copy=False), input.device)
+        return wrap(self.kernel(input.device, x)(x, dims, keepdim, x.dtype, ctx.divisor), input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         (x,) = ctx.saved

@@ -1,17 +1,18 @@
 """What the reductions share: reading `dim`, and sums that keep their precision."""
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ... import dtypes
+from ... import dispatch, dtypes
 from ...cases import Case, T
 from ...graph import Node
-from ...op import Op, fn
-from ...pointwise import QUIET
+from ...op import Op, fn, rung
+from ...pointwise import ALL_TYPES, QUIET
 from ...tensor import Tensor, check_dim, wrap
 
 _HALF = (dtypes.float16.np, dtypes.bfloat16.np)
@@ -40,6 +41,36 @@ class ValuesIndices(NamedTuple):
 
     values: Tensor
     indices: Tensor
+
+
+SHARED_FROM = 1 << 14  # elements: several blocks may take on one result, and need a workspace for their parts of it
+WORKSPACE = 1 << 13  # its float64s
+
+
+class Reduction(Op):
+    """Ops whose kernels reduce over dims: `kernel(device, x)(x, dims, keepdim, dtype of the result, *numbers)` gives a new array.
+
+    A compiled kernel is called with the arrays to write, which keep the dims as 1, x, a workspace or None, and the numbers.
+    """
+
+    def kernel(self, device: Any, array: Any) -> Callable[..., Any]:
+        picked = self.picked.get((device, array.dtype))
+        if picked is None:
+            kernel = dispatch.choose(self, device, dtypes.BY_NUMPY[array.dtype].name)
+            picked = functools.partial(self.compiled, device.backend.xp, kernel.call) if kernel.writes else kernel.call
+            self.picked[device, array.dtype] = picked
+        return picked
+
+    def compiled(self, xp: Any, run: Callable[..., None], x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, *numbers: float) -> Any:
+        """A compiled kernel's answer in a new array."""
+        y = xp.empty(tuple([1 if d in dims else n for d, n in enumerate(x.shape)]), kind)
+        run(y, x, workspace(xp, x), *numbers)
+        return y if keepdim else y.reshape([n for d, n in enumerate(x.shape) if d not in dims])
+
+
+def workspace(xp: Any, x: Any) -> Any:
+    """Where the blocks of a compiled reduction leave their parts of a result; None for small ones."""
+    return xp.empty(WORKSPACE, np.float64) if x.size >= SHARED_FROM else None
 
 
 def _run(x: Any, dims: tuple[int, ...], n: int) -> int:
@@ -83,7 +114,7 @@ def share_evenly(g: Tensor, x: Tensor, y: Tensor, dims: Sequence[int], keepdim: 
     return spread(g, dims, keepdim) * (chosen / chosen.sum(tuple(dims), True))
 
 
-class EvenExtremum(Op):
+class EvenExtremum(Reduction):
     """amax and amin: the array module's function of the op's name over `dim`; equal elements share the gradient evenly."""
 
     def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False) -> Tensor:
@@ -91,9 +122,14 @@ class EvenExtremum(Op):
         dims = reduced_dims(self.name, dim, x.ndim)
         refuse_empty(self.name, x.shape, dims)
         ctx.dims, ctx.keepdim = dims, keepdim
-        out = wrap(QUIET.run(getattr(input.device.backend.xp, self.name), x, axis=dims, keepdims=keepdim), input.device)
+        out = wrap(QUIET.run(self.kernel(input.device, x), x, dims, keepdim, x.dtype), input.device)
         ctx.save(input, out)
         return out
+
+    @rung("cpu/numpy", ALL_TYPES, writes=())
+    def in_numpy(self, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
+        """The array module's function of the op's name."""
+        return getattr(np, self.name)(x, axis=dims, keepdims=keepdim)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         x, y = ctx.saved
@@ -113,7 +149,7 @@ class EvenExtremum(Op):
         yield Case(T(0), error=(RuntimeError, f"{self.name}: an empty tensor of shape (0,)"))
 
 
-class Extremum(Op):
+class Extremum(Reduction):
     """(values, indices) along a dimension, by the array-module function `ufunc` or the method `find` that finds the index."""
 
     ufunc = ""
@@ -133,13 +169,23 @@ class Extremum(Op):
             return wrap(x.copy(), input.device), index
         if x.shape[d] == 0:
             raise IndexError(f"{name}: dim {d} of shape {tuple(x.shape)} has no elements to choose from")
-        where = xp.asarray(self.find(xp, x.astype(np.float32) if x.dtype in _HALF else x, d), np.int64)
-        values = xp.take_along_axis(x, where, d)
-        if not keepdim:
-            where, values = where.squeeze(d), values.squeeze(d)
+        values, where = self.kernel(input.device, x)(x, d, keepdim)
         index = wrap(where, input.device)
         ctx.save(index)
         return wrap(values, input.device), index
+
+    @rung("cpu/numpy", ALL_TYPES, writes=())
+    def in_numpy(self, x: Any, d: int, keepdim: bool) -> Any:
+        """(values, indices) by NumPy."""
+        where = np.asarray(self.find(np, x.astype(np.float32) if x.dtype in _HALF else x, d), np.int64)
+        values = np.take_along_axis(x, where, d)
+        return (values, where) if keepdim else (values.squeeze(d), where.squeeze(d))
+
+    def compiled(self, xp: Any, run: Callable[..., None], x: Any, d: int, keepdim: bool) -> Any:  # type: ignore[override]
+        shape = (*x.shape[:d], 1, *x.shape[d + 1:])
+        values, where = xp.empty(shape, x.dtype), xp.empty(shape, np.int64)
+        run(values, where, x, workspace(xp, x))
+        return (values, where) if keepdim else (values.squeeze(d), where.squeeze(d))
 
     def backward(self, ctx: Node, g: Tensor, _: Tensor) -> Tensor:
         (index,) = ctx.saved
@@ -223,6 +269,16 @@ def variance(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, divisor: flo
         n = math.prod([x.shape[d] for d in dims])
         off = x.astype(wide, copy=False) - numpy_sum(xp, x, dims, True, wide) / wide.type(n)
         return numpy_sum(xp, off * off, dims, keepdim, wide) / wide.type(divisor)
+
+
+class Spread(Reduction):
+    """var and std."""
+
+    @rung("cpu/numpy", "float16 bfloat16 float32 float64", writes=())
+    def in_numpy(self, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, divisor: float) -> Any:
+        """In two passes, mean first."""
+        y = variance(np, x, dims, keepdim, divisor)
+        return (np.sqrt(y) if self.name == "std" else y).astype(kind, copy=False)
 
 
 def variance_cases(op: str) -> Iterator[Case]:
