@@ -66,6 +66,6 @@ inline Problem problem_of(const Array& y, const Array& x, const Array& workspace
     return p;
 }
 
-inline unsigned ceil_div(unsigned a, unsigned b) { return a / b + (a % b != 0); }
+__host__ __device__ inline unsigned ceil_div(unsigned a, unsigned b) { return a / b + (a % b != 0); }
 
 }  // namespace tg::reduce
