@@ -12,6 +12,7 @@ import pytest
 
 import tensorgrad as tg
 from tensorgrad import dispatch
+from tensorgrad.nn import functional as F
 from tensorgrad.ops.softmax import sliced
 
 emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
@@ -106,3 +107,43 @@ def test_the_default_rung_fits_the_dimension(shape, dim, path, monkeypatch):
     tg.softmax(x, dim).log().sum().backward()
     dispatch._forget_choices()
     assert {("softmax", path), ("softmax_backward", path)} <= ran
+
+
+CROSS_ENTROPY = sorted(path for path, k in dispatch.kernels_of("emu")["cross_entropy_labels"].items() if k.family == "cuda")
+
+
+@pytest.mark.parametrize("path", sorted({k.path for _, k, _ in RUNGS}) + CROSS_ENTROPY)
+def test_free_of_races(path, order):
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    rng = np.random.default_rng(order[0])
+    with tg.kernels.use("*", path), tg.lab.record(metrics=False, check=False) as report:
+        for shape in ((5, 70), (1, 1100), (2, 9, 7)):
+            x = tg.tensor(rng.standard_normal(shape).astype(np.float32), device="emu").requires_grad_()
+            (tg.softmax(x, 1) * tg.log_softmax(x, 1)).sum().backward()
+            labels = tg.tensor(rng.integers(0, shape[1], (shape[0], *shape[2:])), device="emu")
+            F.cross_entropy(x, labels, label_smoothing=0.1).backward()
+    assert path in {call.kernel for call in report.calls}
+    assert report.races == []
+
+
+@pytest.mark.parametrize("name", sorted(NUMPY))
+@pytest.mark.parametrize("path", CROSS_ENTROPY)
+def test_cross_entropy(path, name, order):
+    """Ragged numbers of classes, weights, smoothing and ignored labels against float64 on the processor, values and gradients."""
+    rng = np.random.default_rng(order[0])
+    for shape in ((1, 1), (5, 3), (9, 37), (3, 1100), (4, 5, 7), (2, 40, 3, 3)):
+        x, w = 3 * rng.standard_normal(shape).astype(NUMPY[name]), rng.uniform(0.5, 2, shape[1]).astype(NUMPY[name])
+        t = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+        t.reshape(-1)[1:3] = -100
+        for weight, smoothing, how in ((None, 0.0, "mean"), (w, 0.0, "sum"), (None, 0.3, "none"), (w, 0.1, "mean")):
+            made = []
+            for device, kind in (("emu", NUMPY[name]), ("cpu", np.float64)):
+                leaf, labels = tg.tensor(x.astype(kind), device=device).requires_grad_(), tg.tensor(t, device=device)
+                given = None if weight is None else tg.tensor(w.astype(kind), device=device)
+                with tg.kernels.use("*", path):
+                    loss = F.cross_entropy(leaf, labels, given, reduction=how, label_smoothing=smoothing)
+                    loss.sum().backward()
+                made.append([a.numpy().astype(np.float64) for a in (loss.detach(), leaf.grad)])
+            for got, want in zip(*made, strict=True):
+                error = np.linalg.norm(got - want) / max(np.linalg.norm(want), 0.1)  # with one class everything cancels
+                assert error <= 2 * TOLERANCE[name], f"{shape}, smoothing {smoothing}: relative error {error:.3g}"

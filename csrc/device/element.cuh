@@ -51,6 +51,22 @@ template <class T> struct Parameter {
     }
 };
 
+// The same, to be written; nothing happens where it is missing.
+template <class T> struct WrittenParameter {
+    void* data;
+    bool wide;
+    explicit WrittenParameter(const Array& a) : data(a.data), wide(a.dtype == DType::float32 && sizeof(T) == 2) {}
+    __host__ __device__ explicit operator bool() const { return data != nullptr; }
+    __device__ Wide<T> operator[](int64_t i) const {
+        return sizeof(T) == 2 && wide ? Wide<T>(static_cast<float*>(data)[i]) : static_cast<Wide<T>>(static_cast<T*>(data)[i]);
+    }
+    __device__ void store(int64_t i, Wide<T> value) const {
+        if (!data) return;
+        if (sizeof(T) == 2 && wide) static_cast<float*>(data)[i] = float(value);
+        else static_cast<T*>(data)[i] = static_cast<T>(value);
+    }
+};
+
 constexpr const char* FLOATS = "float32 float64 float16 bfloat16";
 
 // f.operator()<T>() for the type behind a dtype of FLOATS.

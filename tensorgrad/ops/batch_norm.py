@@ -26,7 +26,7 @@ class BatchNorm(Op):
     torch_name = "nn.functional.batch_norm"
     method = False
     functional = True
-    defaults = ("cpu/channels", "cpu/numpy")
+    defaults = ("cuda/v01_welford", "cpu/channels", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
                 bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:

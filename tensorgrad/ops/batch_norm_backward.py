@@ -21,7 +21,7 @@ class BatchNormBackward(Op):
 
     name = "batch_norm_backward"
     function = method = False
-    defaults = ("cpu/channels",)
+    defaults = ("cuda/v01_welford", "cpu/channels")
     tested_in = "tests/test_ops.py: the gradients of batch_norm"
 
     def forward(self, ctx: Node, g: Tensor, input: Tensor, weight: Tensor | None, mean: Any, rstd: Any, training: bool, eps: float,

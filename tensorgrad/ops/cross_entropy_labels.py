@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import dtypes
 from ..cases import Case, T
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
@@ -20,13 +21,22 @@ def _wide(x: Any) -> Any:
     return np.float32 if dtypes.BY_NUMPY[x.dtype] in (dtypes.float16, dtypes.bfloat16) else x.dtype.type
 
 
-class CrossEntropyLabels(Op):
+class Positions(Op):
+    """What the two ops share: which rungs they try. `info` is the step between the classes of a position, 1 or more."""
+
+    function = method = False
+    group = "cross_entropy"
+    defaults = ("cuda/v01_online", "cuda/v00_thread_per_position", "cpu/fused")
+
+    def suits(self, kernel: Kernel, inner: int = 1) -> bool:
+        """Where the classes of a position are not neighbours in memory, positions are: a thread for each."""
+        return not (kernel.path == "cuda/v01_online" and inner > 1)
+
+
+class CrossEntropyLabels(Positions):
     """The cross-entropy of scores (N, C, ...) against labels (N, ...); see cross_entropy. Stores two numbers a position."""
 
     name = "cross_entropy_labels"
-    function = method = False
-    group = "cross_entropy"
-    defaults = ("cpu/fused",)
 
     def forward(self, ctx: Node, input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100,
                 reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:
@@ -35,8 +45,9 @@ class CrossEntropyLabels(Op):
         t = check_labels("cross_entropy", input, target, ignore_index)
         loss, top, log_sum = (xp.empty(t.shape, kind) for _ in range(3))
         w = None if weight is None else xp.ascontiguousarray(weight.array)
-        self.kernel(device, x)(loss, top, log_sum, xp.ascontiguousarray(x), t, w, *sliced(x.shape, min(1, x.ndim - 1)), ignore_index,
-                               float(label_smoothing))
+        sizes = sliced(x.shape, min(1, x.ndim - 1))
+        self.kernel(device, x, min(sizes[2], 2))(loss, top, log_sum, xp.ascontiguousarray(x), t, w, *sizes, ignore_index,
+                                                 float(label_smoothing))
         ctx.save(input, weight)
         ctx.stats, ctx.target, ctx.options = (wrap(top, device), wrap(log_sum, device)), wrap(t, device), (ignore_index, label_smoothing)
         ctx.denominator = None if reduction == "none" else 1.0
@@ -67,13 +78,10 @@ class CrossEntropyLabels(Op):
         return 4.0 * np.prod(input.shape), float(input.nbytes)
 
 
-class CrossEntropyLabelsBackward(Op):
+class CrossEntropyLabelsBackward(Positions):
     """d loss / d input, from the maximum and ln sum exp of each position; `denominator` is None for reduction "none"."""
 
     name = "cross_entropy_labels_backward"
-    function = method = False
-    group = "cross_entropy"
-    defaults = ("cpu/fused",)
     tested_in = "tests/test_ops.py"  # by way of cross_entropy
 
     def forward(self, ctx: Node, grad: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, maximum: Tensor, log_sum: Tensor,
@@ -86,8 +94,9 @@ class CrossEntropyLabelsBackward(Op):
                 g = xp.full(t.shape, g / kind(denominator), kind)
         dx = xp.empty(x.shape, x.dtype)
         w = None if weight is None else xp.ascontiguousarray(weight.array)
-        self.kernel(device, x)(dx, xp.ascontiguousarray(g), xp.ascontiguousarray(x), t, w, maximum.array, log_sum.array,
-                               *sliced(x.shape, min(1, x.ndim - 1)), ignore_index, float(label_smoothing))
+        sizes = sliced(x.shape, min(1, x.ndim - 1))
+        self.kernel(device, x, min(sizes[2], 2))(dx, xp.ascontiguousarray(g), xp.ascontiguousarray(x), t, w, maximum.array, log_sum.array,
+                                                 *sizes, ignore_index, float(label_smoothing))
         ctx.save(grad, input, weight)
         ctx.target, ctx.denominator, ctx.options = target, denominator, (ignore_index, label_smoothing)
         return wrap(dx, device)

@@ -22,7 +22,7 @@ class LayerNorm(Op):
     name = "layer_norm"
     method = False
     functional = True
-    defaults = ("cpu/rows", "cpu/numpy")
+    defaults = ("cuda/v01_welford", "cpu/rows", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
                 bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:

@@ -21,7 +21,7 @@ class NormBackward(Op):
 
     name = "norm_backward"
     function = method = False
-    defaults = ("cpu/rows",)
+    defaults = ("cuda/v01_welford", "cpu/rows")
     tested_in = "tests/test_ops.py: the gradients of layer_norm and rms_norm"
 
     def gradients(self, ctx: Node, g: Tensor, x: Tensor, weight: Tensor | None, mean: Any) -> tuple:

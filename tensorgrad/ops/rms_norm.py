@@ -23,7 +23,7 @@ class RMSNorm(Op):
     name = "rms_norm"
     method = False
     functional = True
-    defaults = ("cpu/rows", "cpu/numpy")
+    defaults = ("cuda/v01_welford", "cpu/rows", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
                 eps: float | None = None) -> Tensor:

@@ -49,7 +49,7 @@ struct LogSoftmaxBackward : SoftmaxBackward {
 
 template <class A> constexpr A LOWEST = -std::numeric_limits<A>::infinity();
 
-// Visits the elements of a row that thread `thread` of `threads` owns: f(a, b). With WRITE, what f returns becomes the element of y.
+// Visits the elements of a row that thread `thread` of `threads` owns: f(a, b, i). With WRITE, what f returns becomes the element of y.
 template <class F, bool WRITE, class T, class Visit>
 __device__ inline void sweep(const Rows<T>& r, int64_t row, int thread, int threads, Visit f) {
     using A = Wide<T>;
@@ -62,8 +62,8 @@ __device__ inline void sweep(const Rows<T>& r, int64_t row, int thread, int thre
             if constexpr (F::TWO_INPUTS) device::load_pack(b, r.b + first + i);
 #pragma unroll
             for (int k = 0; k < PACK; ++k) {
-                if constexpr (WRITE) a[k] = f(a[k], b[k]);
-                else f(a[k], b[k]);
+                if constexpr (WRITE) a[k] = f(a[k], b[k], i + k);
+                else f(a[k], b[k], i + k);
             }
             if constexpr (WRITE) device::store_pack(r.y + first + i, a);
         }
@@ -73,8 +73,8 @@ __device__ inline void sweep(const Rows<T>& r, int64_t row, int thread, int thre
         const int64_t at = first + i * r.inner;
         A b = 0;
         if constexpr (F::TWO_INPUTS) b = static_cast<A>(r.b[at]);
-        if constexpr (WRITE) r.y[at] = static_cast<T>(f(static_cast<A>(r.a[at]), b));
-        else f(static_cast<A>(r.a[at]), b);
+        if constexpr (WRITE) r.y[at] = static_cast<T>(f(static_cast<A>(r.a[at]), b, i));
+        else f(static_cast<A>(r.a[at]), b, i);
     }
 }
 

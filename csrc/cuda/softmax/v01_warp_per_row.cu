@@ -20,12 +20,12 @@ template <class F, class T> __global__ void __launch_bounds__(WARPS * 32) softma
     if (row >= r.rows) return;  // the whole warp
     A top = LOWEST<A>, sum = 0;
     if constexpr (F::SHIFTED) {
-        sweep<F, false>(r, row, lane, 32, [&](A a, A) { top = device::Largest<A>{}(top, a); });
+        sweep<F, false>(r, row, lane, 32, [&](A a, A, int) { top = device::Largest<A>{}(top, a); });
         top = device::warp_reduce(top, device::Largest<A>{});
     }
-    sweep<F, false>(r, row, lane, 32, [&](A a, A b) { sum += F::part(a, b, top); });
+    sweep<F, false>(r, row, lane, 32, [&](A a, A b, int) { sum += F::part(a, b, top); });
     const A s = F::prepared(device::warp_reduce(sum, device::Sum<A>{}));
-    sweep<F, true>(r, row, lane, 32, [&](A a, A b) { return F::result(a, b, top, s); });
+    sweep<F, true>(r, row, lane, 32, [&](A a, A b, int) { return F::result(a, b, top, s); });
 }
 
 struct WarpPerRow {

@@ -19,12 +19,12 @@ template <class F, class T> __global__ void __launch_bounds__(THREADS) softmax_b
     const int thread = threadIdx.x;
     A top = LOWEST<A>, sum = 0;
     if constexpr (F::SHIFTED) {
-        sweep<F, false>(r, row, thread, THREADS, [&](A a, A) { top = device::Largest<A>{}(top, a); });
+        sweep<F, false>(r, row, thread, THREADS, [&](A a, A, int) { top = device::Largest<A>{}(top, a); });
         top = device::block_reduce(top, LOWEST<A>, device::Largest<A>{});
     }
-    sweep<F, false>(r, row, thread, THREADS, [&](A a, A b) { sum += F::part(a, b, top); });
+    sweep<F, false>(r, row, thread, THREADS, [&](A a, A b, int) { sum += F::part(a, b, top); });
     const A s = F::prepared(device::block_reduce(sum, A(0), device::Sum<A>{}));
-    sweep<F, true>(r, row, thread, THREADS, [&](A a, A b) { return F::result(a, b, top, s); });
+    sweep<F, true>(r, row, thread, THREADS, [&](A a, A b, int) { return F::result(a, b, top, s); });
 }
 
 struct BlockPerRow {

@@ -57,12 +57,12 @@ __global__ void __launch_bounds__(THREADS, 1) softmax_online(const __grid_consta
         if constexpr (F::SHIFTED) visit([&](A x, A) { stats.top = device::Largest<A>{}(stats.top, x); });
         visit([&](A x, A y) { stats.sum += stats.share(x, y); });
     } else {
-        sweep<F, false>(r, row, thread, ROW, [&](A x, A y) { stats.add(x, y); });
+        sweep<F, false>(r, row, thread, ROW, [&](A x, A y, int) { stats.add(x, y); });
     }
     if constexpr (ROW == 32) stats = device::warp_reduce(stats, MergeStats{});
     else stats = device::block_reduce(stats, Stats<F, A>::nothing(), MergeStats{});
     const A top = stats.top, s = stats.prepared();
-    if (!held) return sweep<F, true>(r, row, thread, ROW, [&](A x, A y) { return F::result(x, y, top, s); });
+    if (!held) return sweep<F, true>(r, row, thread, ROW, [&](A x, A y, int) { return F::result(x, y, top, s); });
 #pragma unroll
     for (int p = 0; p < PACKS; ++p) {
 #pragma unroll

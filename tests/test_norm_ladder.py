@@ -1,0 +1,139 @@
+"""Every rung of the ladders of layer norm and batch norm, on the emulator: ragged shapes against float64, forward and backward.
+
+Inputs end at pages nobody may touch, outputs start as NaN, and the order of threads is shuffled by three seeds.
+"""
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+from tensorgrad import dispatch
+from tensorgrad.nn import functional as F
+
+emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
+NUMPY = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+TOLERANCE = {"float32": 2e-6, "float64": 1e-13, "float16": 1e-3, "bfloat16": 8e-3}  # of one rounding, about
+ROWS = [(1, 1), (3, 31), (5, 32), (7, 100), (2, 520), (70, 12), (2, 1500), (130, 33)]
+GROUPED = [(3, 6, 1), (5, 6, 3), (3, 2, 35), (70, 4, 2), (1, 2, 700), (2, 8, 130)]  # (N, C, S)
+
+
+def rungs(op):
+    table = dispatch.kernels_of("emu")[op]
+    return [(path, name) for path in sorted(table) if table[path].family == "cuda" for name in sorted(table[path].dtypes)]
+
+
+@pytest.fixture(params=[(0, False), (1, True), (2, False), (3, True)], ids=lambda p: f"seed{p[0]}-{'eager' if p[1] else 'lazy'}")
+def order(request):
+    emu.configure(seed=request.param[0], eager=request.param[1])
+    yield request.param
+    emu.configure(seed=0, eager=False)
+
+
+def gradients(f, inputs, g):
+    """(results, gradients of the inputs) of f for the gradient g of its result."""
+    leaves = [t.requires_grad_() for t in inputs]
+    y = f(*leaves)
+    y.backward(g)
+    return [y.detach().numpy(), *[t.grad.numpy() for t in leaves]]
+
+
+def check(path, name, f, arrays, g, growth=1.0):
+    """f on emu's rung `path` against f in float64 on the processor, values and gradients. `growth`: how far sums cancel."""
+    arrays, g = [a.astype(NUMPY[name]) for a in arrays], g.astype(NUMPY[name])
+    with tg.kernels.use("*", path):
+        got = gradients(f, [tg.tensor(a, device="emu") for a in arrays], tg.tensor(g, device="emu"))
+    want = gradients(f, [tg.tensor(a.astype(np.float64)) for a in arrays], tg.tensor(g.astype(np.float64)))
+    for a, b in zip(got, want, strict=True):  # a gradient is a difference of terms about as large as g, and may cancel
+        error = np.linalg.norm(a.astype(np.float64) - b) / max(np.linalg.norm(b), np.linalg.norm(g.astype(np.float64)))
+        assert error <= growth * TOLERANCE[name], f"relative error {error:.3g} at {arrays[0].shape}"
+
+
+@pytest.mark.parametrize(("path", "name"), rungs("layer_norm"))
+def test_layer_norm_and_rms_norm(path, name, order):
+    rng = np.random.default_rng(order[0])
+    for rows, n in ROWS:
+        x, w, b, g = (rng.standard_normal(s) for s in ((rows, n), n, n, (rows, n)))
+        if n > 1:
+            check(path, name, lambda x, w, b: F.layer_norm(x, w.shape, w, b, 1e-3), (x, w, b), g, growth=4)
+        check(path, name, lambda x, w: F.rms_norm(x, w.shape, w, 1e-3), (x, w), g, growth=4)
+
+
+@pytest.mark.parametrize(("path", "name"), rungs("batch_norm"))
+def test_batch_norm_and_group_norm(path, name, order):
+    rng = np.random.default_rng(order[0])
+    for shape in GROUPED:
+        x, g, w, b = (rng.standard_normal(s) for s in (shape, shape, shape[1], shape[1]))
+        check(path, name, lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (x, w, b), g, growth=4)
+        check(path, name, lambda x, w, b: F.group_norm(x, 2, w, b), (x, w, b), g, growth=4)
+
+
+@pytest.mark.parametrize(("path", "name"), [r for op in ("layer_norm", "batch_norm") for r in rungs(op) if r[1] == "float32"])
+def test_a_large_mean_costs_no_digits(path, name):
+    """x = 4096 + noise of a few units in its last place: what is left of x decides, not how large its mean is."""
+    rng = np.random.default_rng(0)
+    x = (4096 + rng.integers(-4, 5, (3, 6, 90)) / 2048).astype(np.float32)
+    one = np.ones(x.shape)
+    check(path, name, lambda x: F.layer_norm(x, x.shape[2:], eps=1e-12) + 0 * x, (x,), one * rng.standard_normal(x.shape), growth=4)
+    check(path, name, lambda x: F.batch_norm(x, None, None, training=True, eps=1e-12), (x,), rng.standard_normal(x.shape), growth=4)
+
+
+@pytest.mark.parametrize(("path", "name"), rungs("batch_norm"))
+def test_running_statistics_and_inference(path, name):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((4, 3, 50)).astype(NUMPY[name])
+    kept = {}
+    for device, kind in (("cpu", np.float64), ("emu", NUMPY[name])):
+        small = np.float32 if kind in (np.float16, ml_dtypes.bfloat16) else kind  # beside half precision they are float32
+        mean, var = tg.tensor(np.zeros(3, small), device=device), tg.tensor(np.ones(3, small), device=device)
+        with tg.kernels.use("*", path):
+            F.batch_norm(tg.tensor(x.astype(kind), device=device), mean, var, training=True, momentum=0.3)
+            y = F.batch_norm(tg.tensor(x.astype(kind), device=device), mean, var)
+        kept[device] = [t.numpy().astype(np.float64) for t in (mean, var, y)]
+    for got, want in zip(kept["emu"], kept["cpu"], strict=True):
+        assert np.linalg.norm(got - want) <= TOLERANCE[name] * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("path", sorted({p for p, _ in rungs("norm_backward")}))
+def test_the_same_bits_in_any_order(path):
+    rng, made = np.random.default_rng(0), []
+    arrays = [rng.standard_normal(s).astype(np.float32) for s in ((70, 40), 40, 40)]
+    g = rng.standard_normal((70, 40)).astype(np.float32)
+    with tg.kernels.use("*", path):
+        for seed, threads in ((0, 1), (5, 1), (7, 2)):
+            emu.configure(seed=seed, threads=threads)
+            inputs = [tg.tensor(a, device="emu") for a in arrays]
+            made.append(gradients(lambda x, w, b: F.layer_norm(x, w.shape, w, b), inputs, tg.tensor(g, device="emu")))
+    emu.configure(seed=0, threads=0)
+    for other in made[1:]:
+        for a, b in zip(made[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_float32_parameters_beside_half_precision():
+    rng = np.random.default_rng(2)
+    x, w, b = rng.standard_normal((6, 24)), rng.standard_normal(24), rng.standard_normal(24)
+    for path, _ in rungs("norm_backward"):
+        with tg.kernels.use("*", path):
+            given = (x, tg.bfloat16), (w, tg.float32), (b, tg.bfloat16)
+            leaves = [tg.tensor(a, dtype=d, device="emu").requires_grad_() for a, d in given]
+            F.layer_norm(leaves[0], [24], leaves[1], leaves[2]).sum().backward()
+        assert [t.grad.dtype for t in leaves] == [tg.bfloat16, tg.float32, tg.bfloat16]
+        assert np.isfinite(leaves[1].grad.numpy()).all()
+        np.testing.assert_array_equal(leaves[2].grad.numpy().astype(np.float32), 6)
+
+
+@pytest.mark.parametrize("path", sorted({p for op in ("layer_norm", "batch_norm") for p, _ in rungs(op)}))
+def test_free_of_races(path, order):
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    rng = np.random.default_rng(order[0])
+    with tg.kernels.use("*", path), tg.lab.record(metrics=False, check=False) as report:
+        for shape, norm in (((70, 33), "layer_norm"), ((2, 1100), "layer_norm"), ((3, 4, 130), "batch_norm"), ((3, 4, 130), "group_norm")):
+            x, w, b = (tg.tensor(rng.standard_normal(s).astype(np.float32), device="emu").requires_grad_()
+                       for s in (shape, shape[1], shape[1]))
+            options = {"layer_norm": (w.shape, w, b), "batch_norm": (None, None, w, b, True), "group_norm": (2, w, b)}[norm]
+            getattr(F, norm)(x, *options).sum().backward()
+    ran = {(call.op, call.kernel) for call in report.calls}
+    assert {(op + way, path) for op in ("batch_norm", "group_norm") for way in ("", "_backward")} | {("norm_backward", path)} <= ran
+    assert report.races == []
