@@ -29,10 +29,9 @@ class Used:
 def registers(source: str, kernel: str, arch: str) -> Used:
     """Registers of a kernel of a source file `csrc/cuda/<family>/<rung>.cu`, or of one it calls, on a chip `sm_80`, ..."""
     code = f"sm_{CODES[arch][1]}"
-    own = _recorded(code, f"{Path(source).parent.name}_{Path(source).stem}")
-    if not own:
-        own = {key(name): n for name, n in registers_of(source, arch).items()}
-    known = own.get(key(kernel), _recorded(code).get(key(kernel)))
+    known = _recorded(code, f"{Path(source).parent.name}_{Path(source).stem}").get(key(kernel), _recorded(code).get(key(kernel)))
+    if known is None:
+        known = {key(name): n for name, n in registers_of(source, arch).items()}.get(key(kernel))
     return Used(known, f"nvcc for {code}" if known is not None else "unknown: no nvcc build")
 
 
