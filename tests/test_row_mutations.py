@@ -1,0 +1,206 @@
+"""Bugs planted in copies of the rungs of the row-wise ladders: softmax, cross-entropy, layer norm, batch norm.
+
+As tests/test_mutations.py does for matmul: each mutant is compiled with UBSan's traps and run on ragged shapes in several thread
+orders; it counts as caught when a result is wrong (or NaN) or the launch fails. The rungs themselves must pass the same.
+"""
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import ml_dtypes
+import numpy as np
+import pytest
+from test_mutations import FLAGS as MATMUL_FLAGS
+from test_mutations import ROOT, UBSAN, pytestmark  # noqa: F401
+
+from tensorgrad import dispatch
+from tensorgrad.ops.softmax import sliced
+
+LADDERS = ROOT / "csrc/cuda"
+FLAGS = [f for f in MATMUL_FLAGS if f != "-DTG_LAB"]  # results alone; the ladders' own tests look for races
+
+# (rung, what is wrong with it, the text, what stands in its place, which occurrence)
+MUTANTS = [
+    ("softmax/v00_thread_per_row", "a row too many", "row >= r.rows", "row > r.rows", 1),
+    ("softmax/v00_thread_per_row", "the maximum leaves out the last element", "i < r.n; ++i) top", "i < r.n - 1; ++i) top", 1),
+    ("softmax/v01_warp_per_row", "the lanes' sums are not merged", "device::warp_reduce(sum, device::Sum<A>{})", "sum", 1),
+    ("softmax/v02_block_per_row", "the warps' sums are not merged", "block_reduce(sum, A(0),", "warp_reduce(sum,", 1),
+    ("softmax/v02_block_per_row", "the warps' maxima are not merged", "block_reduce(top, LOWEST<A>,", "warp_reduce(top,", 1),
+    ("softmax/v03_online", "rows longer than the registers", "r.n <= N * ROW", "r.n <= 2 * N * ROW", 1),
+    ("softmax/v03_online", "loads past the row's end", "if (index(p, 0) >= r.n) continue;", "", 1),
+    ("softmax/v04_columns", "no barrier before the warps' parts are read", "__syncthreads();", "", 1),
+    ("softmax/v04_columns", "a column too many", "row < r.rows", "row <= r.rows", 1),
+    ("cross_entropy/v00_thread_per_position", "ignored positions have a gradient", "counts ? p.gradient", "true ? p.gradient", 1),
+    ("cross_entropy/v01_online", "the weights' sum is a lane's", "weights = sum_of_row<ROW>(weights);", "", 2),
+    ("layer_norm/v00_two_pass", "the first element stays in the sum", "(x[i]) - shift;", "(x[i]);", 1),
+    ("layer_norm/v01_welford", "no barrier before the lines' parts are read", "__syncthreads();", "", 1),
+    ("layer_norm/v01_welford", "rows counted twice", "row += LINES", "row += LINES - 1", 1),
+    ("layer_norm/v01_welford", "one weight for a pack", "result(v[k], i + k)", "result(v[k], i)", 1),
+    ("batch_norm/v00_two_pass", "the variance is not around the mean", "- shift) - mean;", "- shift);", 1),
+    ("batch_norm/v01_welford", "steps past the group's end", "(STEP - 1) * THREADS < p", "(STEP - 2) * THREADS < p", 1),
+    ("batch_norm/v01_welford", "the warps' sums are not merged", "block_reduce(s, Pair<A>{A(0), A(0)}, add)", "warp_reduce(s, add)", 1),
+]
+
+
+# A ladder's calls: (label, op, outputs, inputs, what the first outputs should be, tolerance). Outputs are given by shape and dtype.
+
+
+def softmaxes(rung):
+    for shape, dim in (((5, 72), 1), ((3, 37), 1), ((33, 6), 0), ((2, 7, 5), 1), ((2, 1030), 1), ((1, 9001), 1)):
+        x = np.random.default_rng(shape[0]).standard_normal(shape).astype(np.float32)
+        x.reshape(-1)[-1] = 200.0  # so that a wrong maximum overflows
+        op = dispatch._ops["softmax"]
+        yield f"{shape} dim {dim}", "softmax", [x], [x, *sliced(shape, dim)], [op.reference(x.astype(np.float64), dim)], 1e-5
+        g, y = x / 200, np.abs(x) / 200
+        want = dispatch._ops["softmax_backward"].reference(g.astype(np.float64), y.astype(np.float64), dim)
+        yield f"backward {shape} dim {dim}", "softmax_backward", [x], [g, y, *sliced(shape, dim)], [want], 1e-5
+
+
+def cross_entropies(rung):
+    for n, classes, inner in ((9, 37, 1), (3, 1100, 1), (2, 5, 7)):
+        rng = np.random.default_rng(n)
+        x, w, g = (rng.standard_normal(s).astype(np.float32) for s in ((n, classes, inner), classes, (n, inner)))
+        t, s = rng.integers(0, classes, (n, inner)), 0.2
+        t[0, 0] = -100
+        wide, kept, w = x.astype(np.float64), (t != -100)[:, None], np.abs(w)
+        top = wide.max(1)
+        log_sum = np.log(np.exp(wide - top[:, None]).sum(1))
+        logp = wide - (top + log_sum)[:, None]
+        q = kept * ((1 - s) * (np.arange(classes)[:, None] == t[:, None]) * w[:, None] + s / classes * w[:, None])  # (n, classes, inner)
+        tail = (n, classes, inner, -100, s)
+        yield f"{x.shape}", "cross_entropy_labels", [g, g, g], [x, t, w, *tail], [-(q * logp).sum(1), top, log_sum], 1e-5
+        want = g[:, None] * (np.exp(logp) * q.sum(1, keepdims=True) - q)
+        stats = [top.astype(np.float32), log_sum.astype(np.float32)]
+        yield f"backward {x.shape}", "cross_entropy_labels_backward", [x], [g, x, t, w, *stats, *tail], [want], 1e-5
+
+
+def norms(rung, ops, shapes, dims):
+    """layer_norm or batch_norm, forward and backward: they differ in the dims of their statistics and in what else they are told."""
+    for shape in shapes:
+        rng = np.random.default_rng(shape[0])
+        x, g = (rng.standard_normal(shape).astype(np.float32) + 1 for _ in range(2))
+        axis = 1 if len(shape) == 3 else -1
+        w, b = (rng.standard_normal(shape[axis]).astype(np.float32) for _ in range(2))
+        line, others = (-1, 1) if len(shape) == 3 else (-1,), (0, 2) if len(shape) == 3 else (0,)
+        mean, var = x.mean(dims, np.float64), x.var(dims, np.float64)
+        rstd = 1 / np.sqrt(var + 1e-5)
+        xhat = (x - np.expand_dims(mean, dims)) * np.expand_dims(rstd, dims)
+        more = [] if len(shape) == 2 else [None, None]
+        tail = [1e-5] if len(shape) == 2 else [1, 0.1, 1e-5]
+        yield f"{shape}", ops[0], [x, mean, rstd, *more], [x, w, b, *tail], [xhat * w.reshape(line) + b.reshape(line), mean, rstd], 1e-5
+        gw = g * w.reshape(line)
+        dx = np.expand_dims(rstd, dims) * (gw - gw.mean(dims, keepdims=True) - xhat * (gw * xhat).mean(dims, keepdims=True))
+        space, last = ([np.empty((3, 2, shape[1]))], []) if len(shape) == 2 else ([], [1])
+        want = [dx, (g * xhat).sum(others), g.sum(others, np.float64)]
+        yield f"backward {shape}", ops[1], [x, w, b, *space], [g, x, w, mean, rstd, *last], want, 1e-5
+
+
+CALLS = {"softmax": softmaxes, "cross_entropy": cross_entropies,
+         "layer_norm": lambda rung: norms(rung, ("layer_norm", "norm_backward"), [(33, 12), (5, 37), (3, 1100)], (1,)),
+         "batch_norm": lambda rung: norms(rung, ("batch_norm", "batch_norm_backward"), [(5, 3, 7), (3, 2, 650), (40, 4, 1)], (0, 2))}
+
+
+def folder_of(rung):
+    return rung.rpartition("/")[0]
+
+
+def source(rung):
+    """The text of a rung, for a compiler that is told where its headers are."""
+    return (LADDERS / folder_of(rung) / f"{rung.rpartition('/')[2]}.cu").read_text().replace('"../../device/', '"')
+
+
+def mutate(rung, old, new, occurrence):
+    pieces = source(rung).split(old)
+    assert len(pieces) > occurrence, f"{rung} no longer holds {old!r}: choose another mutation"
+    return old.join(pieces[:occurrence]) + new + old.join(pieces[occurrence:])
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """Compiles a source text into a library with the emulator."""
+    folder = tmp_path_factory.mktemp("mutations")
+    compiler = ["ccache", "g++"] if shutil.which("ccache") else ["g++"]
+
+    def compile_one(source, folders=()):
+        target = folder / f"{source.stem}.o"
+        sanitized = UBSAN if source.parent == folder else []
+        headers = [f"-I{LADDERS / f}" for f in folders]
+        command = [*compiler, *FLAGS, *headers, *sanitized, "-c", "-x", "c++", str(source), "-o", str(target)]
+        subprocess.run(command, check=True, capture_output=True)
+        return str(target)
+
+    def library(name, text, rung):
+        source = folder / f"{name.replace('/', '_')}.cu"
+        source.write_text(text)
+        made = source.with_suffix(".so")
+        subprocess.run(["g++", "-shared", compile_one(source, [folder_of(rung)]), *common, "-o", str(made), "-pthread"], check=True)
+        lib = ctypes.CDLL(str(made))
+        lib.call_kernel.restype = ctypes.c_char_p
+        return lib
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        common = list(pool.map(compile_one, [*ROOT.glob("csrc/emulator/*.cpp"), ROOT / "tests/mutations/kernels.cpp"]))
+    return library
+
+
+class Argument(ctypes.Structure):
+    _fields_ = [("kind", ctypes.c_int), ("dtype", ctypes.c_int), ("ndim", ctypes.c_int), ("data", ctypes.c_void_p),
+                ("shape", ctypes.c_int64 * 4), ("strides", ctypes.c_int64 * 4), ("integer", ctypes.c_int64), ("real", ctypes.c_double)]
+
+
+DTYPES = [np.dtype(t) for t in (np.float64, np.float32, np.float16, ml_dtypes.bfloat16, np.int64)]  # as tg::DType counts them
+
+
+def argument(a):
+    """A kernel's argument as the harness takes it: an array, None, an int or a float."""
+    if a is None:
+        return Argument(kind=0)
+    if isinstance(a, np.ndarray):
+        quad = ctypes.c_int64 * 4
+        return Argument(kind=1, dtype=DTYPES.index(a.dtype), ndim=a.ndim, data=a.ctypes.data, shape=quad(*a.shape),
+                        strides=quad(*(s // a.itemsize for s in a.strides)))
+    return Argument(kind=3, real=a) if isinstance(a, float) else Argument(kind=2, integer=a)
+
+
+def fault(lib, rung):
+    """What is wrong with a rung's results, or None."""
+    path = f"cuda/{rung.rpartition('/')[2]}"
+    for label, op, outputs, inputs, want, tolerance in CALLS[folder_of(rung)](rung):
+        for seed, eager in ((0, False), (1, True), (2, False)):
+            made = [None if o is None else np.full(o.shape, np.nan, o.dtype) for o in outputs]
+            arguments = [argument(a) for a in (*made, *inputs)]
+            packed = (Argument * len(arguments))(*arguments)
+            message = lib.call_kernel(op.encode(), path.encode(), packed, len(arguments), seed, eager).decode()
+            where = f"{label}, seed {seed}, {'eager' if eager else 'lazy'}"
+            if message:
+                return f"{message} [{where}]"
+            for got, w in zip(made, want, strict=False):
+                error = np.linalg.norm(got.astype(np.float64) - w) / (np.linalg.norm(w) or 1)
+                if not error <= tolerance:
+                    return f"{'NaN' if np.isnan(error) else f'relative error {error:.2g}'} [{where}]"
+    return None
+
+
+def test_planted_bugs_are_caught(build):
+    def examine(numbered):
+        i, (rung, _, old, new, occurrence) = numbered
+        return build(f"mutant_{i}", mutate(rung, old, new, occurrence), rung)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        libraries = list(pool.map(examine, enumerate(MUTANTS)))
+    missed = []
+    for lib, (rung, what, *_) in zip(libraries, MUTANTS, strict=True):
+        caught = fault(lib, rung)
+        print(f"{rung:38} {what:45} {caught or 'MISSED'}")
+        if caught is None:
+            missed.append(f"{rung}: {what}")
+    assert not missed
+
+
+@pytest.mark.parametrize("rung", sorted({m[0] for m in MUTANTS}))
+def test_the_rungs_themselves_pass(build, rung):
+    assert fault(build(f"good_{rung}", source(rung), rung), rung) is None
