@@ -215,7 +215,7 @@ void Clocks::atomic(unsigned thread, const void* p) {
 Phases& Clocks::phases(const void* mbarrier) {
     Phases& p = mbarriers_[mbarrier];
     if (!p.now) {
-        if (mbarrier_count_ == MAX_MBARRIERS) throw std::runtime_error("the lab follows at most 1024 mbarriers of a cluster");
+        if (mbarrier_count_ == MAX_MBARRIERS) trap("the lab follows at most 1024 mbarriers of a cluster", {});
         p.number = mbarrier_count_++;
         p.now = tick();
     }

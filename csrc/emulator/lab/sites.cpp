@@ -1,19 +1,30 @@
 #include "sites.h"
 
 #include <filesystem>
-#include <stdexcept>
 
 namespace emu::lab {
 
 void Sites::clear() {
     places.clear();
-    slots_.assign(1 << 16, 0);
+    slots_.assign(1 << 8, 0);
 }
 
-uint32_t Sites::add(uint32_t& slot, const Place& place) {
-    if (places.size() * 2 > slots_.size()) throw std::runtime_error("the lab's recording has too many places: stop and start it more often");
+void Sites::enter(uint32_t number) {
+    size_t i = hash(places[number]);
+    while (slots_[i & (slots_.size() - 1)]) ++i;
+    slots_[i & (slots_.size() - 1)] = number + 1;
+}
+
+uint32_t Sites::add(const Place& place) {
     places.push_back(place);
-    return (slot = uint32_t(places.size())) - 1;
+    const auto number = uint32_t(places.size() - 1);
+    if (places.size() * 2 <= slots_.size()) {
+        enter(number);
+    } else {
+        slots_.assign(slots_.size() * 2, 0);
+        for (uint32_t n = 0; n <= number; ++n) enter(n);
+    }
+    return number;
 }
 
 SourceLine Sites::line(uint32_t site) const {

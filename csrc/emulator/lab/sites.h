@@ -50,16 +50,20 @@ public:
 
 private:
     std::vector<uint32_t> slots_;  // number + 1, by hash
-    uint32_t find(const Place& place) {
+    static size_t hash(const Place& place) {
         const uint64_t key = place.where * 2 + uint64_t(place.what.space) + (uint64_t(place.line) << 40 | uint64_t(place.what.kind) << 34 |
                              uint64_t(place.what.access) << 32) + uint64_t(place.what.bytes) * 977;
-        for (size_t i = key * 0x9e3779b97f4a7c15ull >> 40;; ++i) {
+        return key * 0x9e3779b97f4a7c15ull >> 40;
+    }
+    uint32_t find(const Place& place) {
+        for (size_t i = hash(place);; ++i) {
             uint32_t& slot = slots_[i & (slots_.size() - 1)];
-            if (!slot) return add(slot, place);
+            if (!slot) return add(place);
             if (places[slot - 1] == place) return slot - 1;
         }
     }
-    uint32_t add(uint32_t& slot, const Place& place);
+    uint32_t add(const Place& place);
+    void enter(uint32_t number);
 };
 
 }  // namespace emu::lab
