@@ -46,6 +46,15 @@ template <class T> struct Problem {
     __host__ __device__ int pixels() const { return N * y.grid * x.grid; }
     __host__ __device__ int depth() const { return channels * y.taps * x.taps; }
 
+    struct Pixel {
+        int n, y, x;
+    };
+    __device__ Pixel pixel(int q) const { return {q / x.grid / y.grid, q / x.grid % y.grid, q % x.grid}; }
+    struct Tap {
+        int c, i, j;
+    };
+    __device__ Tap tap(int k) const { return {k / x.taps / y.taps, k / x.taps % y.taps, k % x.taps}; }  // as weights lie
+
     // The same problem for one group, which is then number 0.
     __host__ __device__ Problem of_group(int g) const {
         Problem p = *this;
@@ -102,6 +111,8 @@ inline Phase phase_of(int phase, int length, int grid, int taps, int stride, int
 template <class T, class F>
 void for_phases(const Array& dx, const Array& gy, const Array& w, const Options& o, F&& solve) {
     const Problem<T> f = forward_problem<T>(gy, dx, w, nullptr, o);
+    dimension(dx.shape[0] * dx.shape[2] * dx.shape[3]);
+    dimension(w.shape[0] / o.groups * w.shape[2] * w.shape[3]);
     for (int py = 0; py < std::min(f.y.step, f.y.image); ++py)
         for (int px = 0; px < std::min(f.x.step, f.x.image); ++px) {
             const Phase v = phase_of(py, f.y.image, f.y.grid, f.y.taps, f.y.step, int(o.top), f.y.tap);
@@ -128,6 +139,20 @@ inline unsigned blocks_for(int64_t threads, int block) {
     const int64_t blocks = (threads + block - 1) / block;
     if (blocks > 0x7fffffff) throw std::invalid_argument(std::to_string(threads) + " elements are more than a grid has threads");
     return unsigned(blocks);
+}
+
+// Tiles of a result of `groups` matrices (rows, columns) are numbered along its rows, group after group; a block's number is its tile.
+struct Tile {
+    int group, row, column;
+};
+template <int ROWS, int COLUMNS> unsigned tiles_of(int groups, int rows, int columns) {
+    const int64_t tiles = int64_t(ceil_div(rows, ROWS)) * ceil_div(columns, COLUMNS) * groups;
+    if (tiles > 0x7fffffff) throw std::invalid_argument("the result has more tiles than a grid has blocks");
+    return unsigned(tiles);
+}
+template <int ROWS, int COLUMNS> __device__ Tile tile_of_block(int rows, int columns) {
+    const int across = ceil_div(columns, COLUMNS), down = ceil_div(rows, ROWS), tile = int(blockIdx.x);
+    return {tile / across / down, tile / across % down * ROWS, tile % across * COLUMNS};
 }
 
 }  // namespace tg::conv2d
