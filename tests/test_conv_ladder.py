@@ -104,6 +104,7 @@ SHAPES = [  # x, w, bias, options
     ((1, 5, 11, 8), (5, 1, 3, 5), True, {"padding": (1, 2), "dilation": (2, 1), "groups": 5}),
     ((0, 3, 5, 5), (2, 3, 3, 3), True, {}),
     ((1, 3, 4, 4), (130, 3, 4, 4), False, {}),
+    ((2, 16, 9, 8), (72, 8, 3, 2), True, {"stride": (2, 1), "padding": (1, 1), "groups": 2}),
     ((3, 1, 12, 5), (2, 1, 5, 2), True, {"stride": (4, 3), "dilation": (2, 3), "padding": (3, 1)}),
 ]
 
@@ -143,6 +144,15 @@ def test_a_small_workspace_is_enough_or_refused():
     check("cuda/v01_im2col", "float32", (3, 4, 9, 7), (6, 4, 3, 3), True, padding=(1, 1), space=2 * (216 + 36 * 63))
     with pytest.raises(ValueError, match="workspace of 100 elements is too small for the columns of one row"):
         check("cuda/v01_im2col", "float32", (3, 4, 9, 7), (6, 4, 3, 3), True, padding=(1, 1), space=100)
+
+
+@pytest.mark.parametrize(("path", "name"), RUNGS)
+def test_the_gradient_of_the_weight_in_parts(path, name):
+    """Enough pixels for several parts; no space for parts; the same bits again."""
+    for groups, space in ((1, 1 << 16), (2, 1 << 16), (1, 5000)):
+        case = (2, 4, 41, 40), (6, 4 // groups, 3, 3), True, (1, 1), (1, 1), (1, 1), groups
+        if not depthwise_only(path):
+            check(path, name, *case, ways=("NHWC", "NCHW", "NCHW"), space=space)
 
 
 GOOD = [case for case in CONV.cases() if case.error is None]

@@ -1,7 +1,6 @@
 """adaptive_max_pool2d: the largest value of each of as many windows as asked for."""
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .shared.windows import adaptive_ranges, check_image, output_sizes
+from .shared.windows import adaptive_ranges, adaptive_reach, check_image, empty_like, laid_out, output_sizes
 
 
 class AdaptiveMaxPool2d(Op):
@@ -31,18 +30,19 @@ class AdaptiveMaxPool2d(Op):
         x, xp = input.array, input.device.backend.xp
         size = x.shape[-2:]
         out = output_sizes("adaptive_max_pool2d", output_size, size)
-        y, indices = xp.empty((*x.shape[:-2], *out), x.dtype), xp.empty((*x.shape[:-2], *out), np.int64)
-        planes = math.prod(x.shape[:-2])
-        self.kernel(input.device, x)(y.reshape(planes, *out), indices.reshape(planes, *out), xp.ascontiguousarray(x).reshape(planes, *size),
-                                     *adaptive_ranges(size[0], out[0]), *adaptive_ranges(size[1], out[1]))
+        kernel = self.chosen(input.device, x)
+        y, indices = (empty_like(kernel, x, (*x.shape[:-2], *out), dtype, xp) for dtype in (x.dtype, np.int64))
+        windows = [*adaptive_ranges(size[0], out[0]), *adaptive_ranges(size[1], out[1])]
+        kernel.run(*(laid_out(kernel, a, xp) for a in (y, indices, x)), *windows)
         result, at = wrap(y, input.device), wrap(indices, input.device)
         ctx.size = size
+        ctx.reach = [*adaptive_reach(size[0], out[0]), *adaptive_reach(size[1], out[1])]
         ctx.save(at)
         return (result, at) if return_indices else result
 
     def backward(self, ctx: Node, g: Tensor, *_: Any) -> Tensor:
         (indices,) = ctx.saved
-        return fn.pool_scatter(g, indices, ctx.size)
+        return fn.pool_scatter(g, indices, ctx.size, ctx.reach)
 
     def reference(self, x: Any, output_size: Any, return_indices: bool = False) -> Any:
         (h, w), (ho, wo) = x.shape[-2:], output_sizes("", output_size, x.shape[-2:])

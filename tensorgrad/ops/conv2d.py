@@ -8,6 +8,7 @@ import numpy as np
 
 from ..cases import Case, T
 from ..device import CPU
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
@@ -24,6 +25,7 @@ from .shared.convolution import (
     padded,
     pieces,
     scratch_size,
+    suits,
     workspace,
 )
 
@@ -41,7 +43,7 @@ class Conv2d(Op):
     name = "conv2d"
     method = False
     functional = True
-    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v01_im2col", "cuda/v00_direct")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v03_tensor_core", "cuda/v02_implicit", "cuda/v00_direct")
 
     def forward(self, ctx: Node, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
                 dilation: Ints = 1, groups: int = 1) -> Tensor:
@@ -55,7 +57,7 @@ class Conv2d(Op):
         g = geometry(self.name, x.shape, w.shape, stride, padding, dilation, groups)
         xp = input.device.backend.xp
         y = xp.empty(g.output_shape, x.dtype)
-        kernel = self.chosen(input.device, x)
+        kernel = self.chosen(input.device, x, g.depthwise)
         scratch = workspace(xp, scratch_size(g, kernel, packed_size(g.groups, g.cout, w[0].size)), x.dtype)
         kernel.run(y, x, w, None if bias is None else xp.ascontiguousarray(bias.array), scratch, *g.options)
         if ctx.edges is not None:
@@ -75,6 +77,9 @@ class Conv2d(Op):
                 matmul(flat[n, :, :, first * g.ow : last * g.ow], rows, im2col(image, g, first, last))
         if bias is not None:
             y += bias[:, None, None]
+
+    def suits(self, kernel: Kernel, depthwise: bool = False) -> bool:
+        return suits(kernel, depthwise)
 
     def backward(self, ctx: Node, gy: Tensor) -> tuple:
         x, w = ctx.saved

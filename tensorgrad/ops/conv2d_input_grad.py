@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from ..device import CPU
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .matmul import MATMUL
-from .shared.convolution import Geometry, of_arrays, packed_size, pieces, scratch_size, windows, workspace
+from .shared.convolution import Geometry, of_arrays, packed_size, pieces, scratch_size, suits, windows, workspace
 
 
 class Conv2dInputGrad(Op):
@@ -19,13 +20,13 @@ class Conv2dInputGrad(Op):
     name = "conv2d_input_grad"
     function = method = False
     group = "conv2d"
-    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v01_im2col", "cuda/v00_direct")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v03_tensor_core", "cuda/v02_implicit", "cuda/v00_direct")
     tested_in = "tests/test_conv.py"
 
     def forward(self, ctx: Node, grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
         g, xp = geometry, grad.device.backend.xp
         dx = xp.empty(g.input_shape, grad.array.dtype)
-        kernel = self.chosen(grad.device, grad.array)
+        kernel = self.chosen(grad.device, grad.array, g.depthwise)
         scratch = workspace(xp, scratch_size(g, kernel, packed_size(g.groups, g.cin, g.cout // g.groups * g.kh * g.kw)), dx.dtype)
         kernel.run(dx, grad.array, weight.array, scratch, *g.options)
         if ctx.edges is not None:
@@ -48,6 +49,9 @@ class Conv2dInputGrad(Op):
                 for i, j, view in windows(image, g, first, last):
                     view += parts[:, i, j]
             dx[n] = image[:, g.top : g.top + g.h, g.left : g.left + g.w]
+
+    def suits(self, kernel: Kernel, depthwise: bool = False) -> bool:
+        return suits(kernel, depthwise)
 
     def backward(self, ctx: Node, gdx: Tensor) -> tuple:
         gy, w = ctx.saved

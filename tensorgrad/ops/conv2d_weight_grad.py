@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from ..device import CPU
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .matmul import MATMUL
-from .shared.convolution import Geometry, im2col, of_arrays, padded, pieces, scratch_size, workspace
+from .shared.convolution import Geometry, im2col, of_arrays, padded, pieces, scratch_size, suits, workspace
 
 SPLITS = 16  # partial sums over parts of the batch, at most: the same for any number of threads
 
@@ -21,13 +22,13 @@ class Conv2dWeightGrad(Op):
     name = "conv2d_weight_grad"
     function = method = False
     group = "conv2d"
-    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v01_im2col", "cuda/v00_direct")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v03_tensor_core", "cuda/v02_implicit", "cuda/v00_direct")
     tested_in = "tests/test_conv.py"
 
     def forward(self, ctx: Node, grad: Tensor, input: Tensor, geometry: Geometry) -> Tensor:
         g, xp = geometry, grad.device.backend.xp
         dw = xp.empty(g.weight_shape, grad.array.dtype)
-        kernel = self.chosen(grad.device, grad.array)
+        kernel = self.chosen(grad.device, grad.array, g.depthwise)
         size = scratch_size(g, kernel, min(SPLITS * dw.size, max(1 << 20, dw.size)), each=dw.size // g.groups)
         kernel.run(dw, grad.array, input.array, workspace(xp, size, dw.dtype), *g.options)
         if ctx.edges is not None:
@@ -48,6 +49,9 @@ class Conv2dWeightGrad(Op):
                 matmul(part, flat[n, :, :, first * g.ow : last * g.ow], im2col(image, g, first, last).swapaxes(1, 2))
                 total += part
         dw[...] = total.reshape(dw.shape)
+
+    def suits(self, kernel: Kernel, depthwise: bool = False) -> bool:
+        return suits(kernel, depthwise)
 
     def backward(self, ctx: Node, gdw: Tensor) -> tuple:
         gy, x = ctx.saved

@@ -1,17 +1,17 @@
 """max_pool2d: the largest value of each window."""
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ..cases import Case, T
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.windows import check_image, pooled_size, tuple_of
+from .shared.windows import channels_last, check_image, empty_like, laid_out, pooled_size, reach, supports, tuple_of
 
 
 class MaxPool2d(Op):
@@ -26,7 +26,7 @@ class MaxPool2d(Op):
     torch_name = "nn.functional.max_pool2d"
     functional = True
     method = False
-    defaults = ("cpu/rows", "cpu/numpy")
+    defaults = ("cpu/rows", "cpu/numpy", "cuda/v01_channels_last", "cuda/v00_direct")
 
     def forward(self, ctx: Node, input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                 ceil_mode: bool = False, return_indices: bool = False) -> Any:
@@ -39,17 +39,18 @@ class MaxPool2d(Op):
         out = tuple(pooled_size("max_pool2d", x.ndim - 2 + i, size[i], kernel[i], stride[i], padding[i], dilation[i], bool(ceil_mode))
                     for i in (0, 1))
         xp = input.device.backend.xp
-        y, indices = xp.empty((*lead, *out), x.dtype), None
+        chosen = self.chosen(input.device, x, channels_last(x))
+        y, indices = empty_like(chosen, x, (*lead, *out), x.dtype, xp), None
         if return_indices or ctx.edges is not None:  # 32 bits are enough for what nobody sees
-            indices = xp.empty(y.shape, np.int64 if return_indices else np.int32)
-        planes = math.prod(lead)
-        self.kernel(input.device, x)(y.reshape(planes, *out), None if indices is None else indices.reshape(planes, *out),
-                                     xp.ascontiguousarray(x).reshape(planes, *size), *kernel, *stride, *padding, *dilation)
+            indices = empty_like(chosen, x, y.shape, np.int64 if return_indices else np.int32, xp)
+        arrays = [None if a is None else laid_out(chosen, a, xp) for a in (y, indices, x)]
+        chosen.run(*arrays, *kernel, *stride, *padding, *dilation)
         result = wrap(y, input.device)
         if indices is None:
             return result
         at = wrap(indices, input.device)
         ctx.size = size
+        ctx.reach = [line for i in (0, 1) for line in reach(size[i], out[i], kernel[i], stride[i], padding[i], dilation[i])]
         ctx.save(at)
         return (result, at) if return_indices else result
 
@@ -79,7 +80,10 @@ class MaxPool2d(Op):
 
     def backward(self, ctx: Node, g: Tensor, *_: Any) -> Tensor:
         (indices,) = ctx.saved
-        return fn.pool_scatter(g, indices, ctx.size)
+        return fn.pool_scatter(g, indices, ctx.size, ctx.reach)
+
+    def supports(self, kernel: Kernel, last: bool = True) -> str | None:
+        return supports(kernel, last)
 
     def reference(self, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
                   return_indices: bool = False) -> Any:

@@ -7,24 +7,33 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.windows import planes
+from .shared.windows import channels_last, empty_like, laid_out, planes, supports
 
 
 class PoolScatter(Op):
-    """y[p] = sum of input[p, o] over the o with indices[p, o] = that element of plane p, whose shape is `size`; 0 elsewhere."""
+    """y[p] = sum of input[p, o] over the o with indices[p, o] = that element of plane p, whose shape is `size`; 0 elsewhere.
+
+    `reach`: for each row, then column, of y the first row of `indices` that may hold it, and the one after the last. CUDA kernels
+    need it: each element of y is then a sum of its own, and there are no atomics.
+    """
 
     name = "pool_scatter"
     function = method = False
-    defaults = ("cpu/planes", "cpu/numpy")
+    defaults = ("cpu/planes", "cpu/numpy", "cuda/v01_channels_last", "cuda/v00_direct")
 
-    def forward(self, ctx: Node, input: Tensor, indices: Tensor, size: Sequence[int]) -> Tensor:
-        x, xp, dims = input.array, input.device.backend.xp, len(size)
-        y = xp.empty((*x.shape[: x.ndim - dims], *size), x.dtype)
-        self.kernel(input.device, x)(planes(y, dims, xp), planes(x, dims, xp), planes(indices.array, dims, xp))
-        ctx.dims = dims
+    def forward(self, ctx: Node, input: Tensor, indices: Tensor, size: Sequence[int], reach: Any = None) -> Tensor:
+        x, at, xp, dims = input.array, indices.array, input.device.backend.xp, len(size)
+        kernel = self.chosen(input.device, x, reach is not None and dims == 2, channels_last(x) and channels_last(at))
+        y = empty_like(kernel, at, (*x.shape[: x.ndim - dims], *size), x.dtype, xp)
+        if kernel.family == "cuda":
+            kernel.run(*(laid_out(kernel, a, xp) for a in (y, x, at)), *reach)
+        else:
+            kernel.run(planes(y, dims, xp), planes(x, dims, xp), planes(at, dims, xp))
+        ctx.dims, ctx.reach = dims, reach
         ctx.save(indices)
         return wrap(y, input.device)
 
@@ -37,9 +46,14 @@ class PoolScatter(Op):
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         (indices,) = ctx.saved
-        return fn.pool_gather(g, indices, ctx.dims), None
+        return fn.pool_gather(g, indices, ctx.dims, ctx.reach), None
 
-    def reference(self, x: Any, indices: Any, size: Any) -> Any:
+    def supports(self, kernel: Kernel, reached: bool = True, last: bool = True) -> str | None:
+        if kernel.family == "cuda" and not reached:
+            return "needs to know which windows reach an element"
+        return supports(kernel, last)
+
+    def reference(self, x: Any, indices: Any, size: Any, reach: Any = None) -> Any:
         y = np.zeros((*x.shape[: x.ndim - len(size)], *size))
         for p in np.ndindex(*x.shape[: x.ndim - len(size)]):
             for value, at in zip(x[p].ravel(), indices[p].ravel(), strict=True):
@@ -59,10 +73,15 @@ class PoolGather(Op):
     function = method = False
     defaults = ("cpu/planes", "cpu/numpy")
 
-    def forward(self, ctx: Node, input: Tensor, indices: Tensor, dims: int) -> Tensor:
-        x, xp = input.array, input.device.backend.xp
-        y = xp.empty(indices.array.shape, x.dtype)
-        self.kernel(input.device, x)(planes(y, dims, xp), planes(x, dims, xp), planes(indices.array, dims, xp))
+    def forward(self, ctx: Node, input: Tensor, indices: Tensor, dims: int, reach: Any = None) -> Tensor:
+        x, at, xp = input.array, indices.array, input.device.backend.xp
+        kernel = self.chosen(input.device, x, dims)
+        y = xp.empty(at.shape, x.dtype)
+        if kernel.family == "cuda":
+            kernel.run(*(laid_out(kernel, a, xp) for a in (y, x, at)))
+        else:
+            kernel.run(planes(y, dims, xp), planes(x, dims, xp), planes(at, dims, xp))
+        ctx.reach = reach
         ctx.size = x.shape[x.ndim - dims:]
         ctx.save(indices)
         return wrap(y, input.device)
@@ -75,9 +94,12 @@ class PoolGather(Op):
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         (indices,) = ctx.saved
-        return fn.pool_scatter(g, indices, ctx.size), None
+        return fn.pool_scatter(g, indices, ctx.size, ctx.reach), None
 
-    def reference(self, x: Any, indices: Any, dims: int) -> Any:
+    def supports(self, kernel: Kernel, dims: int = 2) -> str | None:
+        return f"needs planes of 2 dims, not {dims}" if kernel.family == "cuda" and dims != 2 else None
+
+    def reference(self, x: Any, indices: Any, dims: int, reach: Any = None) -> Any:
         y = np.empty(indices.shape)
         for p in np.ndindex(*x.shape[: x.ndim - dims]):
             y[p] = x[p].ravel()[indices[p]]

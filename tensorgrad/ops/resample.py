@@ -1,17 +1,17 @@
 """resample: weighted sums along the last two dims; average pooling and interpolation are made of it."""
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ..cases import Case, T
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.windows import Taps, adaptive_taps, average_taps
+from .shared.windows import Taps, adaptive_taps, average_taps, channels_last, empty_like, laid_out, supports
 
 
 class Resample(Op):
@@ -22,7 +22,7 @@ class Resample(Op):
 
     name = "resample"
     function = method = False
-    defaults = ("cpu/taps", "cpu/numpy")
+    defaults = ("cpu/taps", "cpu/numpy", "cuda/v01_channels_last", "cuda/v00_direct")
 
     def forward(self, ctx: Node, input: Tensor, rows: Taps | None, cols: Taps | None) -> Tensor:
         x = input.array
@@ -31,10 +31,9 @@ class Resample(Op):
                 raise RuntimeError(f"resample: a matrix with {taps.columns} columns does not fit a dim of {n} in {tuple(x.shape)}")
         xp = input.device.backend.xp
         h, w = (x.shape[-2] if rows is None else rows.rows), (x.shape[-1] if cols is None else cols.rows)
-        y = xp.empty((*x.shape[:-2], h, w), x.dtype)
-        planes = math.prod(x.shape[:-2])
-        self.kernel(input.device, x)(
-            y.reshape(planes, h, w), xp.ascontiguousarray(x).reshape(planes, *x.shape[-2:]), *self._arrays(rows), *self._arrays(cols))
+        kernel = self.chosen(input.device, x, channels_last(x))
+        y = empty_like(kernel, x, (*x.shape[:-2], h, w), x.dtype, xp)
+        kernel.run(laid_out(kernel, y, xp), laid_out(kernel, x, xp), *self._arrays(rows), *self._arrays(cols))
         ctx.rows, ctx.cols = rows, cols
         return wrap(y, input.device)
 
@@ -50,6 +49,9 @@ class Resample(Op):
                         for n, (start, source, weight) in ((x.shape[1], taps[:3]), (x.shape[2], taps[3:])))
         x = x if rows is None else np.einsum("oh,phw->pow", rows, x)
         y[...] = x if cols is None else np.einsum("ow,phw->pho", cols, x)
+
+    def supports(self, kernel: Kernel, last: bool = True) -> str | None:
+        return supports(kernel, last)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return fn.resample(g, None if ctx.rows is None else ctx.rows.transposed, None if ctx.cols is None else ctx.cols.transposed)

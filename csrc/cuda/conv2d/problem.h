@@ -5,6 +5,7 @@
 // The forward pass is that. The gradient of the input is that too, once for each phase of the stride: the pixels of dx that are a
 // stride apart meet the same taps. The gradient of the weight reads image and output and sums into weight.
 #pragma once
+#include <algorithm>
 #include <numeric>
 
 #include "../matmul/problem.h"

@@ -6,6 +6,7 @@
 #pragma once
 #include "../../device/cp_async.cuh"
 #include "../../device/ldmatrix.cuh"
+#include "../../device/mma.cuh"
 #include "problem.h"
 
 namespace tg::matmul {
@@ -60,5 +61,21 @@ template <class T, int LENGTH, int BK, int THREADS> struct TensorTile {
         else device::ldmatrix_x4(r, &tile[(i + i_half * 8 + line) * K_ROW + k + k_half * Q]);
     }
 };
+
+// D += A B, a piece of 16 x 8, by the type of the operands.
+__device__ inline void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], __nv_bfloat16) {
+    device::mma_m16n8k16_bf16(d, a, b);
+}
+__device__ inline void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], __half) {
+    device::mma_m16n8k16_fp16(d, a, b);
+}
+__device__ inline void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], float) {
+    device::mma_m16n8k8_tf32(d, a, b);
+}
+
+template <class T> __device__ void round_operand(unsigned (&r)[4]) {  // fp32 comes as it is; 16-bit types are exact
+    if constexpr (sizeof(T) == 4)
+        for (unsigned& u : r) u = device::to_tf32(u);
+}
 
 }  // namespace tg::matmul

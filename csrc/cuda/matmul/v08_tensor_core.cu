@@ -3,7 +3,6 @@
 // Ownership: warp w of 8 owns rows 64 (w / 4), columns 32 (w % 4) of the block's 128 x 128 tile, as 4 x 4 pieces of 16 x 8.
 // Bottleneck: shared memory, which every warp reads its operands from; Hopper's wgmma reads it in place.
 // Measure: python benchmarks/matmul_ladder.py v08_tensor_core (emulated time)
-#include "../../device/mma.cuh"
 #include "epilogue.h"
 #include "tensor_tile.h"
 
@@ -17,21 +16,6 @@ template <class T> constexpr int MMA_K = 32 / sizeof(T);    // of one instructio
 template <class T> using TileA = TensorTile<T, BM, BK<T>, THREADS>;
 template <class T> using TileB = TensorTile<T, BN, BK<T>, THREADS>;
 template <class T> constexpr size_t SHARED = STAGES * (TileA<T>::SIZE + TileB<T>::SIZE) * sizeof(T);
-
-__device__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], __nv_bfloat16) {
-    device::mma_m16n8k16_bf16(d, a, b);
-}
-__device__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], __half) {
-    device::mma_m16n8k16_fp16(d, a, b);
-}
-__device__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], float) {
-    device::mma_m16n8k8_tf32(d, a, b);
-}
-
-template <class T> __device__ void round_operand(unsigned (&r)[4]) {  // fp32 comes as it is; 16-bit types are exact
-    if constexpr (sizeof(T) == 4)
-        for (unsigned& u : r) u = device::to_tf32(u);
-}
 
 }  // namespace
 

@@ -59,6 +59,11 @@ class Geometry:
         return (self.w + self.left + self.right - self.dw * (self.kw - 1) - 1) // self.sw + 1
 
     @property
+    def depthwise(self) -> bool:
+        """Whether each group has one channel."""
+        return self.groups > 1 and self.cin == self.groups
+
+    @property
     def options(self) -> tuple[int, ...]:
         """What kernels take after the arrays: strides, padding above and left, dilations, groups."""
         return self.sh, self.sw, self.top, self.left, self.dh, self.dw, self.groups
@@ -144,6 +149,11 @@ def workspace(xp: Any, elements: int, dtype: Any) -> Any:
     """Scratch for a kernel: the elements it would like, or as many as the limit allows. Half precision computes in float32."""
     kind = dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
     return xp.empty(min(elements, get_workspace_limit() // kind.itemsize), kind)
+
+
+def suits(kernel: Kernel, depthwise: bool) -> bool:
+    """Whether a kernel is made for a call: with one channel a group there is no matrix to multiply by."""
+    return not depthwise or kernel.family != "cuda" or kernel.rung == "v00_direct"
 
 
 def scratch_size(g: Geometry, kernel: Kernel, packed: int, each: int = 0) -> int:

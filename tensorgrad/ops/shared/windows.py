@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...dispatch import Kernel
 from ...tensor import Tensor
 
 
@@ -39,6 +40,34 @@ def planes(x: Any, dims: int, xp: Any) -> Any:
     """A contiguous array as (planes, elements), where a plane spans the last `dims` dims."""
     split = x.ndim - dims
     return xp.ascontiguousarray(x).reshape(math.prod(x.shape[:split]), math.prod(x.shape[split:]))
+
+
+def channels_last(x: Any) -> bool:
+    """Whether an array (N, C, H, W) lies as (N, H, W, C) without gaps, with channels in whole groups of 16 bytes."""
+    if x.ndim != 4 or x.shape[1] * x.itemsize % 16 or x.size == 0:
+        return False
+    return bool(x.transpose(0, 2, 3, 1).flags.c_contiguous)
+
+
+def laid_out(kernel: Kernel, a: Any, xp: Any) -> Any:
+    """An array of images as a kernel takes it: (N, C, H, W) of any strides on a GPU, contiguous planes (P, H, W) elsewhere."""
+    if kernel.family == "cuda" and a.ndim == 4:
+        return a
+    planes = math.prod(a.shape[:-2])
+    return xp.ascontiguousarray(a).reshape(*((1, planes) if kernel.family == "cuda" else (planes,)), *a.shape[-2:])
+
+
+def empty_like(kernel: Kernel, x: Any, shape: tuple[int, ...], dtype: Any, xp: Any) -> Any:
+    """An array for a result: with the channels last where they are so in x and the kernel can."""
+    if kernel.family == "cuda" and channels_last(x):
+        n, c, h, w = shape
+        return xp.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+    return xp.empty(shape, dtype)
+
+
+def supports(kernel: Kernel, last: bool) -> str | None:
+    """Why a kernel of pooling cannot take images whose channels do (or do not) come last, or None."""
+    return "needs the channels last in memory, in groups of 16 bytes" if kernel.rung == "v01_channels_last" and not last else None
 
 
 @functools.lru_cache(4096)
@@ -116,6 +145,18 @@ def adaptive_taps(n: int, size: int) -> Taps:
     """The matrix that averages the adaptive windows of a line."""
     begin, end = adaptive_ranges(n, size)
     return Taps.of_ranges(n, begin, end, 1.0 / (end - begin))
+
+
+@functools.lru_cache(1024)
+def reach(n: int, size: int, kernel: int, stride: int, padding: int, dilation: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each place of a line of `n` the first window that may cover it, and the one after the last."""
+    at = np.arange(n, dtype=np.int64) + padding
+    return np.clip(-(-(at - (kernel - 1) * dilation) // stride), 0, size), np.clip(at // stride + 1, 0, size)
+
+
+def adaptive_reach(n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same for adaptive windows: floor(i size / n) and ceil((i + 1) size / n)."""
+    return adaptive_ranges(size, n)
 
 
 def output_sizes(op: str, value: Any, sizes: Sequence[int]) -> tuple[int, ...]:
