@@ -25,13 +25,6 @@ namespace {
 constexpr int BM = 128, BN = 64, THREADS = 128, STAGES = 3, PAD = 4;
 constexpr int STEP = 32;  // parts of K begin at multiples of it: whole steps of either kernel, and addresses of 16 bytes stay such
 
-__device__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], __nv_bfloat16) {
-    device::mma_m16n8k16_bf16(d, a, b);
-}
-__device__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], __half) {
-    device::mma_m16n8k16_fp16(d, a, b);
-}
-
 template <class T> using TileA = TensorTile<T, BM, STEP, THREADS>;
 template <class T> using TileB = TensorTile<T, BN, STEP, THREADS>;
 template <class T> constexpr size_t SHARED = STAGES * (TileA<T>::SIZE + TileB<T>::SIZE) * sizeof(T);
