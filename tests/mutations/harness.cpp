@@ -1,4 +1,6 @@
 // Calls the kernels of one (mutated) source file: the C interface tests/test_mutations.py loads.
+#include <algorithm>
+
 #include "../../csrc/emulator/lab/recorder.h"
 
 // c (m, n) = a (m, k) b (k, n), strides in elements. The error's message, or "".
@@ -30,9 +32,46 @@ extern "C" __attribute__((visibility("default"))) const char* multiply(const cha
     return message.c_str();
 }
 
-// Ends the recording that `multiply` began: JSON.
+// Ends the recording that `multiply` or `call` began: JSON.
 extern "C" __attribute__((visibility("default"))) const char* races() {
     static std::string text;
     text = emu::lab::stop();
     return text.c_str();
+}
+
+// An argument of any kernel: an array of at most four dimensions, None, an integer or a real number.
+struct Argument {
+    int kind, dtype, ndim;
+    void* data;
+    int64_t shape[4], strides[4], integer;
+    double real;
+};
+
+// Calls a kernel. The error's message, or "".
+extern "C" __attribute__((visibility("default"))) const char* call(const char* op, const char* path, const Argument* arguments, unsigned seed,
+                                                                   bool eager, bool record) {
+    static std::string message;
+    message = "no such kernel";
+    if (record) emu::lab::start(false, true);
+    emu::settings = {seed, eager, 1};
+    for (const tg::Kernel& kernel : tg::registry()) {
+        if (kernel.path != std::string(path) || kernel.op != std::string(op)) continue;
+        std::vector<tg::Value> values(size_t(kernel.arity));
+        for (int i = 0; i < kernel.arity; ++i) {
+            const Argument& from = arguments[i];
+            tg::Value& v = values[size_t(i)];
+            v.kind = tg::Value::Kind(from.kind);
+            v.i = from.integer, v.d = from.real;
+            v.a.data = from.data, v.a.dtype = tg::DType(from.dtype), v.a.ndim = from.ndim;
+            std::copy(from.shape, from.shape + 4, v.a.shape);
+            std::copy(from.strides, from.strides + 4, v.a.strides);
+        }
+        try {
+            emu::call_guarded(kernel, values.data());
+            message.clear();
+        } catch (const std::exception& e) {
+            message = e.what();
+        }
+    }
+    return message.c_str();
 }

@@ -9,7 +9,7 @@
 
 namespace tg::attention {
 
-enum class Wanted { both, dk, dv };
+constexpr int BOTH = 0, ONLY_DK = 1, ONLY_DV = 2;  // what a launch is to find
 
 constexpr int COLUMNS = 32;  // of a tile
 template <class T, int D> constexpr size_t BACKWARD_SHARED = (2 * ROWS + 4 * COLUMNS) * TensorTile<T, D>::ROW * sizeof(T);
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(TENSOR_THREADS, 1) attention_tensor_core_dq(co
 #endif
 }
 
-template <class T, int D, Wanted WANTED>
+template <class T, int D, int WANTED>
 __global__ void __launch_bounds__(TENSOR_THREADS, 1) attention_tensor_core_dkv(const __grid_constant__ Gradient<T> p, Chunks chunks) {
 #ifndef TG_NO_AMPERE
     using Tile = TensorTile<T, D>;
@@ -110,11 +110,11 @@ __global__ void __launch_bounds__(TENSOR_THREADS, 1) attention_tensor_core_dkv(c
                 const int query = i0 + tile.column(n, e);
                 weight[n][e] = p.weight(weight[n][e], b, h, query, first + tile.row(e), p.statistic(p.lse, b, h, query));
             }
-        if constexpr (WANTED != Wanted::dk) {
+        if constexpr (WANTED != ONLY_DK) {
             Tile::template round<N>(operand, weight);
             tile.template accumulate<N>(dv, operand, G, p.value_width);
         }
-        if constexpr (WANTED != Wanted::dv) {
+        if constexpr (WANTED != ONLY_DV) {
             tile.template dots<N>(ds, V, G, p.value_width);
 #pragma unroll
             for (int n = 0; n < N / 8; ++n)
@@ -127,8 +127,8 @@ __global__ void __launch_bounds__(TENSOR_THREADS, 1) attention_tensor_core_dkv(c
     }
     device::cp_async_wait<0>();
     __syncthreads();
-    if constexpr (WANTED != Wanted::dv) tile.store(K, p.dk, chunks.dk, b, at.head, first, p.keys, p.width, dk, {p.scale, p.scale});
-    if constexpr (WANTED != Wanted::dk) tile.store(V, p.dv, chunks.dv, b, at.head, first, p.keys, p.value_width, dv, {1.0f, 1.0f});
+    if constexpr (WANTED != ONLY_DV) tile.store(K, p.dk, chunks.dk, b, at.head, first, p.keys, p.width, dk, {p.scale, p.scale});
+    if constexpr (WANTED != ONLY_DK) tile.store(V, p.dv, chunks.dv, b, at.head, first, p.keys, p.value_width, dv, {1.0f, 1.0f});
 #endif
 }
 
@@ -142,10 +142,10 @@ template <class T, int D> void run_tensor_core_backward(const Gradient<T>& p) {
     find_delta(p);
     go(attention_tensor_core_dq<T, D>, p.heads, p.queries);
     if constexpr (D <= 128) {
-        go(attention_tensor_core_dkv<T, D, Wanted::both>, p.heads / p.group, p.keys);
+        go(attention_tensor_core_dkv<T, D, BOTH>, p.heads / p.group, p.keys);
     } else {
-        go(attention_tensor_core_dkv<T, D, Wanted::dk>, p.heads / p.group, p.keys);
-        go(attention_tensor_core_dkv<T, D, Wanted::dv>, p.heads / p.group, p.keys);
+        go(attention_tensor_core_dkv<T, D, ONLY_DK>, p.heads / p.group, p.keys);
+        go(attention_tensor_core_dkv<T, D, ONLY_DV>, p.heads / p.group, p.keys);
     }
 }
 
