@@ -29,13 +29,13 @@ template <class T, int D> struct FlashTile {  // D: the largest head size
     __device__ int row(int i) const { return y * R + i; }
     __device__ int column(int j) const { return x + 16 * j; }
 
-    // A tile of the vectors of a head from position `first` on: a warp a row. Zeros fill it up.
+    // A tile of the vectors of a head from position `first` on: a warp a row. Zeros fill up what `accumulate` reads.
     __device__ static void load(T* tile, const Heads<const T>& from, int b, int h, int first, int positions, int width) {
         const int lane = int(threadIdx.x) % 32;
         for (int r = int(threadIdx.x) / 32; r < SIDE; r += THREADS / 32) {
             const bool there = first + r < positions;
             const T* vector = from.at(b, h, there ? first + r : 0);
-            for (int d = lane; d < ceil_div(width, 4) * 4; d += 32) tile[r * ROW + d] = there && d < width ? vector[d] : T(0);
+            for (int d = lane; d < ceil_div(width, 64) * 64; d += 32) tile[r * ROW + d] = there && d < width ? vector[d] : T(0);
         }
     }
 
