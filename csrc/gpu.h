@@ -1,8 +1,9 @@
 // The one include of every .cu file: CUDA under nvcc, the emulator under any other C++ compiler.
 //
-// Both sides offer CUDA's own names, and four of ours:
+// Both sides offer CUDA's own names, and five of ours:
 //   launch(kernel, grid, block, shared, stream, args...)   in place of <<<>>>; throws what the launch was refused for
 //   launch_clusters(kernel, grid, cluster, block, ...)     the same in clusters of `cluster` blocks; a grid is whole clusters
+//   multiprocessors()                                      of the device kernels run on
 //   DYNAMIC_SHARED(type, name)                             the launch's dynamic shared memory, aligned to 1024 bytes
 //   current_stream                                         the stream kernels are launched on (core/stream.h)
 // The wrappers in csrc/device take AT_CALLER as their last parameter: nothing for CUDA, for the emulator the line that called.
@@ -25,6 +26,13 @@ namespace tg {
 
 inline void check(cudaError_t error, const char* what) {
     if (error != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
+}
+
+inline int multiprocessors() {
+    int device = 0, count = 0;
+    check(cudaGetDevice(&device), "device");
+    check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "device");
+    return count;
 }
 
 inline void allow_shared(const void* kernel, size_t bytes) {

@@ -23,7 +23,7 @@ NUMPY = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "b
 TOLERANCE = {"float32": 1e-6, "float64": 1e-14, "float16": 1e-3, "bfloat16": 8e-3, "tf32": 1e-3}  # of one rounding, about
 
 SHAPES = [(1, 1, 1), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 129, 7), (129, 1, 3), (16, 16, 16), (33, 65, 17), (64, 128, 64), (130, 127, 35),
-          (5, 9, 300)]  # (M, N, K)
+          (5, 9, 300), (264, 520, 200), (257, 513, 65)]  # (M, N, K); the last two are several tiles for each of the persistent blocks
 LAYOUTS = ("NN", "NT", "TN", "TT", "gaps")
 
 

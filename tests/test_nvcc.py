@@ -50,7 +50,10 @@ DISASSEMBLER = shutil.which("nvdisasm") or next(
 
 @pytest.mark.skipif(DISASSEMBLER is None, reason="nvdisasm is not here; the package nvidia-cuda-nvdisasm has it")
 @pytest.mark.parametrize(("source", "arch", "instructions"), [("v08_tensor_core", "sm_80", ["HMMA", "LDGSTS", "LDSM"]),
-                                                              ("v09_hopper", "sm_90a", ["HGMMA", "UTMALDG", "SYNCS"])])
+                                                              ("v09_hopper", "sm_90a", ["HGMMA", "UTMALDG", "SYNCS"]),
+                                                              ("v10_persistent", "sm_90a", ["HGMMA", "UTMALDG", "UTMASTG"]),
+                                                              ("v11_cluster", "sm_90a", ["HGMMA", r"UTMALDG\S*MULTICAST", "UTMASTG",
+                                                                                         "UCGABAR_ARV"])])
 def test_the_machine_code_uses_the_units_the_rung_is_about(source, arch, instructions, tmp_path):
     nvcc("-cubin", "-gencode", f"arch=compute_{arch[3:]},code={arch}", ROOT / f"csrc/cuda/matmul/{source}.cu", "-o", tmp_path / "k.cubin")
     code = subprocess.run([DISASSEMBLER, "-c", tmp_path / "k.cubin"], capture_output=True, text=True, check=True).stdout

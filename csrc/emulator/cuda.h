@@ -32,6 +32,8 @@ using cudaStream_t = CUstream_st*;
 
 namespace tg {
 
+inline int multiprocessors() { return 2; }  // few, so that persistent blocks have several tiles each on small shapes
+
 template <class... P, class... A>
 void launch_clusters(void (*kernel)(P...), dim3 grid, dim3 cluster, dim3 block, size_t shared, cudaStream_t, A&&... args) {
     struct Call {

@@ -1,4 +1,5 @@
 // Every wrapper of csrc/device once, in a kernel named after it: tests/test_nvcc.py pins the PTX each becomes.
+#include "../../csrc/device/barrier.cuh"
 #include "../../csrc/device/cluster.cuh"
 #include "../../csrc/device/cp_async.cuh"
 #include "../../csrc/device/ldmatrix.cuh"
@@ -39,6 +40,8 @@ KERNEL(cp_async_4_, void* to, const void* from, unsigned filled) { cp_async_4(to
 KERNEL(cp_async_commit_, ) { cp_async_commit(); }
 KERNEL(cp_async_wait_1_, ) { cp_async_wait<1>(); }
 
+KERNEL(named_barrier_sync_, unsigned id, unsigned threads) { named_barrier_sync(id, threads); }
+
 KERNEL(mbarrier_init_, uint64_t* b, unsigned n) { mbarrier_init(b, n); }
 KERNEL(fence_mbarrier_init_, ) { fence_mbarrier_init(); }
 KERNEL(mbarrier_arrive_, uint64_t* b) { mbarrier_arrive(b); }
@@ -69,15 +72,21 @@ KERNEL(wgmma_wait_1_, ) { wgmma_wait<1>(); }
 KERNEL(fence_async_proxy_, ) { fence_async_proxy(); }
 KERNEL(fewer_registers_40_, ) { fewer_registers<40>(); }
 KERNEL(more_registers_232_, ) { more_registers<232>(); }
-template <class F> __device__ void group_product(float* out, F&& multiply) {
-    float d[64];
-    for (int i = 0; i < 64; ++i) d[i] = out[i];
+template <int COUNT = 64, class F> __device__ void group_product(float* out, F&& multiply) {
+    float d[COUNT];
+    for (int i = 0; i < COUNT; ++i) d[i] = out[i];
     multiply(d);
-    for (int i = 0; i < 64; ++i) out[i] = d[i];
+    for (int i = 0; i < COUNT; ++i) out[i] = d[i];
 }
 KERNEL(wgmma_m64n128k16_bf16_, float* out, uint64_t a, uint64_t b) {
     group_product(out, [&](auto& d) { wgmma_m64n128k16_bf16<0, 1>(d, a, b); });
 }
 KERNEL(wgmma_m64n128k16_fp16_, float* out, uint64_t a, uint64_t b) {
     group_product(out, [&](auto& d) { wgmma_m64n128k16_fp16<1, 0>(d, a, b); });
+}
+KERNEL(wgmma_m64n256k16_bf16_, float* out, uint64_t a, uint64_t b) {
+    group_product<128>(out, [&](auto& d) { wgmma_m64n256k16_bf16<0, 1>(d, a, b); });
+}
+KERNEL(wgmma_m64n256k16_fp16_, float* out, uint64_t a, uint64_t b) {
+    group_product<128>(out, [&](auto& d) { wgmma_m64n256k16_fp16<1, 0>(d, a, b); });
 }

@@ -1,0 +1,128 @@
+// The idea: blocks that stay. Each multiprocessor has one block, which computes tile after tile; while its consumers store one, its
+// producers fetch the next. Before it (v09): a block a tile; its epilogue left the tensor cores idle. C now leaves by TMA as well.
+// Ownership: block b owns the 128 x 256 tiles b, b + gridDim.x, ... of the raster; consumer warpgroup w of 2 their rows 64 w.
+// Bottleneck: L2: every block fetches all of its operands, and neighbours fetch the same ones.
+// Measure: python benchmarks/matmul_ladder.py v10_persistent (emulated time)
+#include "hopper_tile.h"
+
+namespace tg::matmul {
+
+using namespace hopper;
+
+namespace {
+
+// Brings LENGTH rows of an operand: the whole tile by hand, or its boxes by one thread's TMA.
+template <int LENGTH, class T>
+__device__ void feed_tile(T* tile, const Matrix<const T>& m, const CUtensorMap& map, Feed feed, int first, int k0, int length, int K,
+                          uint64_t* full, int thread) {
+    if (feed == Feed::by_hand) return write_tile<LENGTH>(tile, m, first, k0, length, K, thread);
+    if (thread != 0) return;
+    if (feed == Feed::tma_along_k) return device::tma_load_2d(tile, map, k0, first, full);
+    for (int i = 0; i < LENGTH; i += 64) device::tma_load_2d(tile + i * BK, map, first + i, k0, full);
+}
+
+}  // namespace
+
+template <class T, int TA, int TB, class E>  // TA, TB: the tiles lie i-fastest
+__global__ void __launch_bounds__(THREADS)
+    matmul_persistent(const __grid_constant__ Problem<T> p, const __grid_constant__ CUtensorMap a_map,
+                      const __grid_constant__ CUtensorMap b_map, const __grid_constant__ CUtensorMap c_map, Feed a_feed, Feed b_feed,
+                      bool tma_stores, Raster raster, const __grid_constant__ E epilogue) {
+#ifndef TG_NO_HOPPER
+    DYNAMIC_SHARED(T, tiles);
+    __shared__ uint64_t full[STAGES], empty[STAGES];
+    const int thread = threadIdx.x % 128, group = threadIdx.x / 128, lane = thread % 32;
+    const int steps = ceil_div(p.K, BK);
+    const bool alone = a_feed != Feed::by_hand && b_feed != Feed::by_hand;  // one producer thread is enough
+    if (threadIdx.x == 0) {
+        for (int s = 0; s < STAGES; ++s) {
+            device::mbarrier_init(&full[s], alone ? 1 : 128);
+            device::mbarrier_init(&empty[s], CONSUMER_WARPS);
+        }
+        device::fence_mbarrier_init();
+    }
+    __syncthreads();
+
+    int row, column, step = 0;  // steps are counted on from tile to tile: they say which stage and which phase
+    if (group == 0) {           // producers
+        device::fewer_registers<40>();
+        if (alone && thread != 0) return;
+        const unsigned bytes = (a_feed != Feed::by_hand ? TILE_A * 2 : 0) + (b_feed != Feed::by_hand ? TILE_B * 2 : 0);
+        for (int tile = blockIdx.x; tile < raster.tiles(); tile += gridDim.x) {
+            raster.place(tile, row, column);
+            for (int k = 0; k < p.K; k += BK, ++step) {
+                const int s = step % STAGES;
+                T* const A = tiles + s * STAGE;
+                device::mbarrier_wait(&empty[s], (step / STAGES + 1) % 2);  // the first time round at once
+                if (thread == 0 && bytes) device::mbarrier_arrive_expect(&full[s], bytes);
+                feed_tile<BM>(A, p.A, a_map, a_feed, row * BM, k, p.M, p.K, &full[s], thread);
+                feed_tile<BN>(A + TILE_A, p.B.transposed(), b_map, b_feed, column * BN, k, p.N, p.K, &full[s], thread);
+                if (!alone) {
+                    device::fence_async_proxy();
+                    if (thread != 0 || !bytes) device::mbarrier_arrive(&full[s]);
+                }
+            }
+        }
+        return;
+    }
+
+    device::more_registers<232>();  // consumers
+    const int warpgroup = group - 1;
+    T* const out = tiles + STAGES * STAGE + warpgroup * OUT_BOXES * BOX;
+    int stores = 0;
+    for (int tile = blockIdx.x; tile < raster.tiles(); tile += gridDim.x) {
+        raster.place(tile, row, column);
+        float sum[128] = {};
+        for (const int last = step + steps; step < last; ++step) {
+            const T* A = tiles + step % STAGES * STAGE;
+            device::mbarrier_wait(&full[step % STAGES], step / STAGES % 2);
+            multiply_stage<TA, TB>(sum, A + warpgroup * BOX, A + TILE_A);
+            device::wgmma_wait<1>();  // the step before is done: its stage is free
+            if (step > last - steps && lane == 0) device::mbarrier_arrive(&empty[(step - 1) % STAGES]);
+        }
+        device::wgmma_wait<0>();
+        if (steps && lane == 0) device::mbarrier_arrive(&empty[(step - 1) % STAGES]);
+        if (tma_stores) store_boxes(sum, p, epilogue, c_map, out, row * BM + warpgroup * 64, column * BN, warpgroup, thread, stores);
+        else store_elements(sum, p, epilogue, row * BM + warpgroup * 64, column * BN, thread);
+    }
+    if (thread == 0) device::tma_store_wait_read<0>();  // shared memory must outlive the stores
+#endif
+}
+
+template <class T, class E> void run_persistent(const Problem<T>& all, const E& epilogue) {
+    for (int batch = 0; batch < all.batches; ++batch) {  // a tensor map describes one matrix
+        Problem<T> p = all.of_batch(batch);
+        p.batches = 1;
+        const Matrix<const T> bt = p.B.transposed();
+        const Feed a = feed_of(p.A, p.K), b = feed_of(bt, p.K);
+        const CUtensorMap a_map = map_of(p.A, a, p.M, p.K, BM), b_map = map_of(bt, b, p.N, p.K, BN);
+        const bool tma_stores = tma_can_reach(p.C.data, p.C.right, p.C.down);
+        const CUtensorMap c_map = tma_stores ? device::tensor_map(p.C.data, p.M, p.N, p.C.down, 64) : CUtensorMap{};
+        const Raster raster = raster_of(ceil_div(p.M, BM), ceil_div(p.N, BN));
+        const int blocks = raster.tiles() < multiprocessors() ? raster.tiles() : multiprocessors();
+        const auto go = [&](auto kernel) {
+            launch(kernel, blocks, THREADS, SHARED, current_stream, p, a_map, b_map, c_map, a, b, tma_stores, raster,
+                   epilogue.of_batch(all, batch));
+        };
+        const bool ta = a == Feed::tma_along_i, tb = b == Feed::tma_along_i;
+        if (ta && tb) go(matmul_persistent<T, 1, 1, E>);
+        else if (ta) go(matmul_persistent<T, 1, 0, E>);
+        else if (tb) go(matmul_persistent<T, 0, 1, E>);
+        else go(matmul_persistent<T, 0, 0, E>);
+    }
+}
+
+void persistent(Array& out, const Array& a, const Array& b) {
+    by_dtype<__nv_bfloat16, __half>(out, a, b, []<class T>(const Problem<T>& p) { run_persistent(p, Plain()); });
+}
+void persistent_gemm(Array& out, const Array& a, const Array& b, const Array& c0, const Array& bias, double alpha, double beta,
+                     int64_t activation) {
+    by_dtype<__nv_bfloat16, __half>(out, a, b, [&]<class T>(const Problem<T>& p) {
+        run_persistent(p, Fused<T>(out, c0, bias, alpha, beta, activation));
+    });
+}
+
+TG_KERNEL(matmul, "cuda/v10_persistent", "bfloat16 float16", persistent, Chips{90, 99})
+TG_KERNEL(gemm, "cuda/v10_persistent", "bfloat16 float16", persistent_gemm, Chips{90, 99})
+
+}  // namespace tg::matmul
