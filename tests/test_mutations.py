@@ -73,13 +73,45 @@ MUTANTS = [
     ("v09_hopper", "one warp does not free its buffers", "if (step > 0 && lane == 0)", "if (step > 0 && thread == 0)", 1),
     ("v09_hopper", "the second box in the place of the first", "tile + HALF, map, first + 64", "tile, map, first + 64", 1),
     ("v09_hopper", "descriptors do not advance along k", "b + k * (TB ? 128 : 2)", "b + k * 2", 1),
+    ("v10_persistent", "producers do not wait for free stages", "device::mbarrier_wait(&empty[s], (step / STAGES + 1) % 2);", "", 1),
+    ("v10_persistent", "the wrong phase of free stages", "(step / STAGES + 1) % 2", "step / STAGES % 2", 1),
+    ("v10_persistent", "phases start again with each tile", "step / STAGES % 2);", "(step + steps - last) / STAGES % 2);", 1),
+    ("v10_persistent", "stages are freed before the products are done", "device::wgmma_wait<1>();", "", 1),
+    ("v10_persistent", "the last stage of a tile is never freed", "if (steps && lane == 0)", "if (false)", 1),
+    ("v10_persistent", "too few bytes expected", "TILE_B * 2 : 0", "TILE_B : 0", 1),
+    ("v10_persistent", "consumers skip tiles that producers fetch", "tile += gridDim.x", "tile += 2 * gridDim.x", 2),
+    ("v10_persistent", "warpgroups store by the same boxes", "STAGES * STAGE + warpgroup * OUT_BOXES * BOX", "STAGES * STAGE", 1),
+    ("v10_persistent", "no wait for the last stores", "device::tma_store_wait_read<0>();", "", 1),
+    ("v10_persistent", "a box is filled while its store reads it", "wait_read<OUT_BOXES - 1>", "wait_read<OUT_BOXES>", 1),
+    ("v10_persistent", "boxes alternate within a tile only", "out + stores++ % OUT_BOXES", "out + box % OUT_BOXES", 1),
+    ("v10_persistent", "others fill the box before its store was waited for", "device::named_barrier_sync(1 + warpgroup, 128);", "", 1),
+    ("v10_persistent", "a box is stored before all have filled it", "device::named_barrier_sync(1 + warpgroup, 128);", "", 2),
+    ("v10_persistent", "the last group of rows is taken for a whole one", "rows - first < GROUP ? rows - first : GROUP", "GROUP", 1),
+    ("v11_cluster", "no cluster barrier at the start", "device::cluster_arrive();\n    device::cluster_wait();", "__syncthreads();", 1),
+    ("v11_cluster", "no cluster barrier at the end", "device::cluster_arrive();\n    device::cluster_wait();", "", 2),
+    ("v11_cluster", "stages count the consumers of one block", "CLUSTER * CONSUMER_WARPS", "CONSUMER_WARPS", 1),
+    ("v11_cluster", "only the first block hears of free stages", "lane < CLUSTER", "lane < 1", 1),
+    ("v11_cluster", "blocks hear of their own consumers only", "map_to_rank(empty, lane)", "map_to_rank(empty, device::cluster_rank())", 1),
+    ("v11_cluster", "the multicast reaches one block", "first + mine, full, BOTH", "first + mine, full, 1", 1),
+    ("v11_cluster", "the multicast reaches the other block only", "first + i, k0, full, BOTH", "first + i, k0, full, 2 >> rank", 1),
+    ("v11_cluster", "both blocks fetch the same half", "const int mine = rank * SHARE", "const int mine = 0", 1),
+    ("v11_cluster", "a half is expected, a whole comes", "TILE_B * 2 : 0", "TILE_B : 0", 1),
+    ("v11_cluster", "a half in the place of the other", "tile + mine * BK, map, k0", "tile, map, k0", 1),
+    ("v11_cluster", "each half is fetched as a whole", "p.N, p.K, SHARE)", "p.N, p.K, BN)", 1),
+    ("v11_cluster", "both blocks store the same rows", "row = row * CLUSTER + rank;", "row = row * CLUSTER;", 2),
+    ("v11_cluster", "producers do not wait for free stages", "device::mbarrier_wait_cluster(&empty[s], (step / STAGES + 1) % 2);", "", 1),
+    ("v11_cluster", "stages are freed before the products are done", "device::wgmma_wait<1>();", "", 1),
+    ("v11_cluster", "no wait for the last stores", "device::tma_store_wait_read<0>();", "", 1),
 ]
 SHAPES = [(33, 65, 17, "NN"), (130, 127, 35, "TN"), (64, 136, 300, "NT"), (40, 160, 392, "NN")]  # (M, N, K, layout)
+SEVERAL_TILES = [(264, 520, 392, "NT"), (264, 776, 200, "TN")]  # for each of the persistent blocks
 
 
 def source(rung):
     """The text of a rung, for a compiler that is told where its headers are."""
-    return (LADDER / f"{rung}.cu").read_text().replace('"../../device/', '"')
+    text, header = (LADDER / f"{rung}.cu").read_text(), "hopper_tile.h"
+    text = text.replace(f'#include "{header}"', (LADDER / header).read_text().replace("#pragma once", ""))  # it may be mutated, too
+    return text.replace('"../../device/', '"')
 
 
 def mutate(rung, old, new, occurrence):
@@ -139,7 +171,7 @@ def race(lib, rung):
 def fault(lib, rung):
     """What is wrong with a rung's results, or None."""
     dtype, tolerance = (ml_dtypes.bfloat16, 8e-3) if rung >= "v08" else (np.float32, 1e-6)
-    for m, n, k, layout in SHAPES:
+    for m, n, k, layout in SHAPES + (SEVERAL_TILES if rung >= "v10" else []):
         rng = np.random.default_rng(m)
         a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
         a, b = (np.asfortranarray(x) if way == "T" else x for x, way in zip((a, b), layout, strict=True))
