@@ -1,9 +1,12 @@
 // Clusters: whose turn it is, barrier.cluster, and addresses of other blocks' shared memory.
 #include "cluster.h"
+#include "record.h"
 
 namespace emu {
 
 bool Cluster::start(unsigned rank) {
+    for (unsigned now; (now = ready) != rank;) ready.wait(now);  // one after the other
+    record::block_begins(rank);
     if (size == 1) return true;
     ++ready;
     ready.notify_all();
@@ -24,6 +27,7 @@ bool Cluster::wait_for_baton(unsigned rank) {
         if (now == ABANDONED) return false;
         holder.wait(now);
     }
+    record::block_runs(rank);
     return true;
 }
 
@@ -67,6 +71,7 @@ namespace {
 void open_cluster_barrier(Cluster& c) {
     c.arrived = 0;
     ++c.phase;
+    record::cluster_opens();
     for (unsigned i = 0; i < c.size; ++i) c.blocks[i]->ready.append(c.blocks[i]->cluster_waiting);
 }
 
@@ -106,6 +111,7 @@ void cluster_arrive(Site at) {
     Fiber* self = current.fiber;
     if (self->arrived_phase >= 0) trap("barrier.cluster: this thread arrived before and has not waited since", at);
     self->arrived_phase = int(c.phase);
+    record::cluster_arrives(at);
     if (++c.arrived == c.alive()) open_cluster_barrier(c);
 }
 
@@ -118,6 +124,7 @@ void cluster_wait(Site at) {
         suspend("barrier.cluster", at);
     }
     self->arrived_phase = -1;
+    record::cluster_waited();
 }
 
 uint32_t map_to_rank(const void* p, unsigned rank, Site at) {
@@ -128,11 +135,15 @@ uint32_t map_to_rank(const void* p, unsigned rank, Site at) {
 }
 
 uint32_t load_cluster(uint32_t address, Site at) {
-    return *static_cast<const uint32_t*>(cluster_pointer(address, 4, "ld.shared::cluster", at));
+    auto* p = static_cast<uint32_t*>(cluster_pointer(address, 4, "ld.shared::cluster", at));
+    record::cluster_access(p, false, at);
+    return *p;
 }
 
 void store_cluster(uint32_t address, uint32_t value, Site at) {
-    *static_cast<uint32_t*>(cluster_pointer(address, 4, "st.shared::cluster", at)) = value;
+    auto* p = static_cast<uint32_t*>(cluster_pointer(address, 4, "st.shared::cluster", at));
+    record::cluster_access(p, true, at);
+    *p = value;
 }
 
 }  // namespace emu

@@ -65,7 +65,6 @@ struct Grid {
         poison_shared(kernel, shared);
         b.begin(c, rank, number * c.size + rank);
         if (c.start(rank)) {
-            record::block_begins();
             b.run();
             record::block_ends();
         }

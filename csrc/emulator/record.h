@@ -23,7 +23,8 @@ struct Launch {
 bool recording();
 void launch_begins(const Launch& launch);
 void launch_ends(bool failed);
-void block_begins();
+void block_begins(unsigned rank);  // in its cluster; those of a cluster begin in order
+void block_runs(unsigned rank);    // from here on, until another does
 void block_ends();
 void thread_ends();
 
@@ -32,6 +33,9 @@ void instruction(Kind kind, Site at);
 // ---- barriers: each arrival publishes what its thread knows; those who wait learn it when the barrier opens
 void arrives(unsigned barrier, bool waits);
 void opens(unsigned barrier);
+void cluster_arrives(Site at);
+void cluster_opens();
+void cluster_waited();
 // A collective of these lanes, `all` that still run or some of them; only __syncwarp orders memory.
 void warp_meets(unsigned warp, unsigned lanes, bool all, bool orders);
 void warpgroup_meets(unsigned group);
@@ -40,6 +44,8 @@ void proxy_fence();          // fence.proxy.async
 
 // ---- memory
 void atomic(void* p, unsigned bytes, Site at);
+
+void cluster_access(void* p, bool store, Site at);  // ld and st.shared::cluster, of 4 bytes
 
 // ---- cp.async: the thread's own agent writes, in groups
 void cp_async(void* to, const void* from, unsigned bytes, unsigned filled, Site at);
@@ -57,6 +63,12 @@ void mbarrier_waited(const uint64_t* barrier, Site at);
 void tma_load(const uint64_t* barrier, Site at);
 void tma_moves(void* shared, const void* global, unsigned bytes);  // a piece of the latest tma_load; global: null outside the matrix
 
+// ---- TMA stores: one agent of the thread reads shared memory, another writes global memory, in groups
+void tma_store(Site at);
+void tma_stores(const void* shared, void* global, unsigned bytes);  // a piece of the latest tma_store; global: null outside the matrix
+void tma_store_commit();
+void tma_store_wait(unsigned pending, bool read_only);
+
 // ---- wgmma: the warpgroup's own agent reads shared memory and adds to registers, in groups
 void wgmma_issues(unsigned group, Site at);
 void wgmma_reads(const void* sixteen_bytes);  // of the latest wgmma
@@ -69,17 +81,22 @@ void wgmma_wait(unsigned group, unsigned pending);
 inline bool recording() { return false; }
 inline void launch_begins(const Launch&) {}
 inline void launch_ends(bool) {}
-inline void block_begins() {}
+inline void block_begins(unsigned) {}
+inline void block_runs(unsigned) {}
 inline void block_ends() {}
 inline void thread_ends() {}
 inline void instruction(Kind, Site) {}
 inline void arrives(unsigned, bool) {}
 inline void opens(unsigned) {}
+inline void cluster_arrives(Site) {}
+inline void cluster_opens() {}
+inline void cluster_waited() {}
 inline void warp_meets(unsigned, unsigned, bool, bool) {}
 inline void warpgroup_meets(unsigned) {}
 inline void fence(bool) {}
 inline void proxy_fence() {}
 inline void atomic(void*, unsigned, Site) {}
+inline void cluster_access(void*, bool, Site) {}
 inline void cp_async(void*, const void*, unsigned, unsigned, Site) {}
 inline void cp_async_commit() {}
 inline void cp_async_wait(unsigned) {}
@@ -90,6 +107,10 @@ inline void mbarrier_completes(const uint64_t*) {}
 inline void mbarrier_waited(const uint64_t*, Site) {}
 inline void tma_load(const uint64_t*, Site) {}
 inline void tma_moves(void*, const void*, unsigned) {}
+inline void tma_store(Site) {}
+inline void tma_stores(const void*, void*, unsigned) {}
+inline void tma_store_commit() {}
+inline void tma_store_wait(unsigned, bool) {}
 inline void wgmma_issues(unsigned, Site) {}
 inline void wgmma_reads(const void*) {}
 inline void wgmma_adds(unsigned, unsigned, const float*, unsigned) {}

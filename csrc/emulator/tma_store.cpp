@@ -2,6 +2,7 @@
 // thread returns: the last moments the hardware may take. At once if `eager` is set.
 #include "cluster.h"
 #include "memory.h"
+#include "record.h"
 
 namespace emu {
 
@@ -48,6 +49,14 @@ void write(Store& s) {
     touching = {};
 }
 
+void record_store(const Store& s) {
+    if (!record::recording()) return;
+    record::tma_store(s.at);
+    each_piece(s.map, *current.running, s.from, s.column, s.row, [](const char* from, char* to, unsigned bytes) {
+        record::tma_stores(from, to, bytes);
+    });
+}
+
 }  // namespace
 
 void clear_stores(Fiber* f) {
@@ -65,6 +74,7 @@ void end_stores(Fiber* f) {
 
 void tma_store_2d(const CUtensorMap& map, const void* from, int column, int row, Site at) {
     Store s{tile_map(map, from, at), shared_address(from, at), column, row, at};
+    record_store(s);
     if (settings.eager) read(s), write(s);
     queue().stores.push_back(std::move(s));
 }
@@ -72,9 +82,11 @@ void tma_store_2d(const CUtensorMap& map, const void* from, int column, int row,
 void tma_store_commit() {
     StoreQueue& q = queue();
     q.groups.push_back(q.stores.size());
+    record::tma_store_commit();
 }
 
 void tma_store_wait(unsigned pending, bool read_only) {
+    record::tma_store_wait(pending, read_only);
     StoreQueue& q = queue();
     if (q.groups.size() <= pending) return;
     const size_t done = q.groups.size() - pending, stores = q.groups[done - 1];

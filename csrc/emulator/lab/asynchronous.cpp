@@ -152,6 +152,72 @@ void tma_moves(void* shared, const void* global, unsigned bytes) {
     if (global) remember(Mode::read, global, bytes, load.thread, load.global);
 }
 
+// ---- TMA stores
+
+namespace {
+
+struct Stored {  // the latest
+    Stamp shared, global;
+    uintptr_t sector;
+} stored;
+
+}  // namespace
+
+void tma_store(Site at) {
+    if (!running()) return;
+    instruction(Kind::tma_store, at);
+    const unsigned t = recorder.thread();
+    Clocks& c = recorder.clocks;
+    stored = {{0, 0, recorder.sites.at(at, {Space::shared, Access::load, Via::tma_store, {}, 0})},
+              {0, 0, recorder.sites.at(at, {Space::global, Access::store, Via::tma_store, {}, 0})}, 0};
+    if (recorder.races) {
+        stored.shared.agent = c.agents.bulk_reads(t), stored.shared.time = c.issue(c.threads[t].bulk_reads);
+        stored.global.agent = c.agents.bulk_writes(t), stored.global.time = c.issue(c.threads[t].bulk_writes);
+    }
+    if (!recorder.metrics) return;
+    ++recorder.requests.at(stored.shared.site).requests;
+    ++recorder.requests.at(stored.global.site).requests;
+}
+
+void tma_stores(const void* shared, void* global, unsigned bytes) {
+    if (!running() || !global) return;
+    if (recorder.metrics) {
+        count(stored.shared.site, bytes);
+        Totals& t = recorder.requests.at(stored.global.site);
+        t.bytes += bytes;
+        const uintptr_t sector = reinterpret_cast<uintptr_t>(global) / 32;
+        t.sectors += sector != stored.sector;
+        stored.sector = sector;
+    }
+    if (!recorder.races) return;
+    const unsigned t = recorder.thread();
+    Recorder::Found f;
+    Clocks& c = recorder.clocks;
+    bool reported = false;
+    if (recorder.find(shared, f))
+        recorder.shadow.each_write(f.cells, f.offset, bytes, c.start, [&](const Stamp& s) {  // orders are remember's to judge
+            if (reported || s.agent >= c.agents.threads || !c.ordered(t, s.agent, s.time) || c.fenced(t, s.agent, s.time)) return;
+            recorder.report("missing fence.proxy.async", Space::shared, &s, stored.shared, shared);
+            reported = true;
+        });
+    remember(Mode::read, shared, bytes, t, stored.shared);
+    remember(Mode::write, global, bytes, t, stored.global);
+}
+
+void tma_store_commit() {
+    if (!running() || !recorder.races) return;
+    Thread& t = recorder.clocks.threads[recorder.thread()];
+    recorder.clocks.commit(t.bulk_reads);
+    recorder.clocks.commit(t.bulk_writes);
+}
+
+void tma_store_wait(unsigned pending, bool read_only) {
+    if (!running() || !recorder.races) return;
+    Thread& t = recorder.clocks.threads[recorder.thread()];
+    t.bulk_reads.wait(pending);
+    if (!read_only) t.bulk_writes.wait(pending);
+}
+
 // ---- wgmma
 
 namespace {

@@ -27,13 +27,17 @@ void launch_ends(bool failed) {
     launching.unlock();
 }
 
-void block_begins() {
-    if (recorder.in_launch) recorder.block_begins();
+void block_begins(unsigned rank) {
+    if (recorder.in_launch) recorder.block_begins(rank);
+}
+
+void block_runs(unsigned rank) {
+    if (recorder.in_launch) recorder.block_runs(rank);
 }
 
 void block_ends() {
     if (!running()) return;
-    const unsigned warps = (unsigned(recorder.clocks.threads.size()) + 31) / 32;
+    const auto warps = unsigned(recorder.record.warps / recorder.record.blocks);
     for (unsigned w = 0; w < warps; ++w) recorder.meet_warp(w, ~0u, true);
     recorder.here = nullptr;
 }
@@ -69,6 +73,29 @@ void opens(unsigned id) {
     for (unsigned t : barrier.waiting) warps |= 1u << (t - recorder.here->first_thread) / 32;
     for (; warps; warps &= warps - 1) recorder.meet_warp(unsigned(__builtin_ctz(warps)), ~0u, true);
     barrier.waiting.clear();
+}
+
+void cluster_arrives(Site at) {
+    if (!running()) return;
+    instruction(Kind::cluster_barrier, at);
+    if (recorder.races) recorder.clocks.publish(recorder.thread(), recorder.cluster_arrivals);
+}
+
+void cluster_opens() {
+    if (!running() || !recorder.races) return;
+    for (unsigned rank = 0; rank < recorder.blocks.size(); ++rank) {  // a thread that has returned counts as arrived
+        auto ended = recorder.blocks[rank].ended;
+        if (ended.any) recorder.cluster_arrivals.add(ended.finish(recorder.clocks.agents.threads));
+    }
+    recorder.cluster_known = recorder.cluster_arrivals.finish(recorder.clocks.agents.threads);
+}
+
+void cluster_waited() {
+    if (running() && recorder.races) recorder.clocks.learn(recorder.thread(), recorder.cluster_known);
+}
+
+void cluster_access(void* p, bool store, Site at) {
+    if (running()) recorder.access(p, 4, store ? lab::Access::store : lab::Access::load, false, at);
 }
 
 void warp_meets(unsigned warp, unsigned lanes, bool all, bool orders) {

@@ -58,9 +58,8 @@ void Recorder::launch_ends(bool failed) {
     done.push_back(std::move(record));
 }
 
-// The block on this operating-system thread, whose place in its cluster is current.rank.
-void Recorder::block_begins() {
-    const unsigned rank = 0;
+// The block on this operating-system thread.
+void Recorder::block_begins(unsigned rank) {
     here = &blocks[rank];
     BlockState& b = *here;
     const SharedMemory memory = shared_memory();
@@ -89,23 +88,33 @@ void Recorder::block_begins() {
         const dim3 d = current.block_dim, c = record.launch.cluster;
         clocks.cluster_begins(d.x * d.y * d.z * c.x * c.y * c.z);
         for (auto& a : accumulators) a.clear();
+        cluster_arrivals = {};
+        cluster_known = nullptr;
     }
     block_of_.push_back(b.block);
 }
 
+// In a block's shared memory: 1 found, 0 there and none of a kernel's, -1 elsewhere.
+int Recorder::find_shared(const BlockState& b, uintptr_t a, Found& f) {
+    if (const Region& w = b.window; a - w.begin < w.bytes) {
+        f = {Space::shared, w.cells, a - w.begin, true};
+        return 1;
+    }
+    const Region& s = b.statics;
+    if (a - s.begin >= s.bytes) return -1;
+    const uint16_t number = static_number_[(a - s.begin) / 4];
+    if (!number) return 0;
+    touched_[number - 1] = true;
+    f = {Space::shared, s.cells, a - s.begin, true};
+    return 1;
+}
+
 bool Recorder::find(const void* p, Found& f) {
     const auto a = reinterpret_cast<uintptr_t>(p);
-    if (const Region& w = here->window; a - w.begin < w.bytes) {
-        f = {Space::shared, w.cells, a - w.begin, true};
-        return true;
-    }
-    if (const Region& s = here->statics; a - s.begin < s.bytes) {
-        const uint16_t number = static_number_[(a - s.begin) / 4];
-        if (!number) return false;
-        touched_[number - 1] = true;
-        f = {Space::shared, s.cells, a - s.begin, true};
-        return true;
-    }
+    if (const int found = find_shared(*here, a, f); found >= 0) return found;
+    const dim3 c = record.launch.cluster;
+    for (unsigned rank = 0, size = c.x * c.y * c.z; size > 1 && rank < size; ++rank)  // another block's, in its cluster
+        if (const int found = find_shared(blocks[rank], a, f); found >= 0) return found;
     if (!latest_ || a < uintptr_t(latest_->begin) || a >= uintptr_t(latest_->end)) {
         const auto inside = [&](const Array& x) { return a >= uintptr_t(x.begin) && a < uintptr_t(x.end); };
         const auto found = std::find_if(arrays_.begin(), arrays_.end(), inside);

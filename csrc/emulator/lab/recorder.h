@@ -92,6 +92,7 @@ public:
         bool remembered;  // reads too
     };
     bool find(const void* p, Found& found);
+    int find_shared(const BlockState& b, uintptr_t a, Found& found);
     template <class Where> void access(const void* p, unsigned bytes, Access access, bool strong, Where where);
     // Remembers an access that starts from what `thread` knows, and reports what it conflicts with.
     void remember(Shadow::Mode mode, const Found& at, const void* p, unsigned bytes, unsigned thread, const Stamp& stamp);
@@ -101,7 +102,10 @@ public:
     }
     void launch_begins(const record::Launch& launch);
     void launch_ends(bool failed);
-    void block_begins();
+    void block_begins(unsigned rank);
+    void block_runs(unsigned rank) { here = &blocks[rank]; }
+    Collected cluster_arrivals;  // of barrier.cluster
+    Known cluster_known;         // since it opened
     std::vector<unsigned> issuers;  // by mbarrier: the thread of the latest TMA load
 
 private:
