@@ -82,7 +82,7 @@ MUTANTS = [
     ("v10_persistent", "too few bytes expected", "TILE_B * 2 : 0", "TILE_B : 0", 1),
     ("v10_persistent", "consumers skip tiles that producers fetch", "tile += gridDim.x", "tile += 2 * gridDim.x", 2),
     ("v10_persistent", "warpgroups store by the same boxes", "STAGES * STAGE + warpgroup * OUT_BOXES * BOX", "STAGES * STAGE", 1),
-    ("v10_persistent", "no wait for the last stores", "device::tma_store_wait_read<0>();", "", 1),
+    ("v10_persistent", "no wait for the last stores", "device::tma_store_wait_read<0>();", ";", 1),
     ("v10_persistent", "a box is filled while its store reads it", "wait_read<OUT_BOXES - 1>", "wait_read<OUT_BOXES>", 1),
     ("v10_persistent", "boxes alternate within a tile only", "out + stores++ % OUT_BOXES", "out + box % OUT_BOXES", 1),
     ("v10_persistent", "others fill the box before its store was waited for", "device::named_barrier_sync(1 + warpgroup, 128);", "", 1),
@@ -102,7 +102,7 @@ MUTANTS = [
     ("v11_cluster", "both blocks store the same rows", "row = row * CLUSTER + rank;", "row = row * CLUSTER;", 2),
     ("v11_cluster", "producers do not wait for free stages", "device::mbarrier_wait_cluster(&empty[s], (step / STAGES + 1) % 2);", "", 1),
     ("v11_cluster", "stages are freed before the products are done", "device::wgmma_wait<1>();", "", 1),
-    ("v11_cluster", "no wait for the last stores", "device::tma_store_wait_read<0>();", "", 1),
+    ("v11_cluster", "no wait for the last stores", "device::tma_store_wait_read<0>();", ";", 1),
 ]
 SHAPES = [(33, 65, 17, "NN"), (130, 127, 35, "TN"), (64, 136, 300, "NT"), (40, 160, 392, "NN")]  # (M, N, K, layout)
 SEVERAL_TILES = [(264, 520, 392, "NT"), (264, 776, 200, "TN")]  # for each of the persistent blocks

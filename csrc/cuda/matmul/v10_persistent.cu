@@ -34,9 +34,10 @@ __global__ void __launch_bounds__(THREADS)
     const int thread = threadIdx.x % 128, group = threadIdx.x / 128, lane = thread % 32;
     const int steps = ceil_div(p.K, BK);
     const bool alone = a_feed != Feed::by_hand && b_feed != Feed::by_hand;  // one producer thread is enough
+    const unsigned bytes = (a_feed != Feed::by_hand ? TILE_A * 2 : 0) + (b_feed != Feed::by_hand ? TILE_B * 2 : 0);
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; ++s) {
-            device::mbarrier_init(&full[s], alone ? 1 : 128);
+            device::mbarrier_init(&full[s], (bytes ? 1 : 0) + (alone ? 0 : 128));  // who announces the TMA's bytes, who writes by hand
             device::mbarrier_init(&empty[s], CONSUMER_WARPS);
         }
         device::fence_mbarrier_init();
@@ -47,7 +48,6 @@ __global__ void __launch_bounds__(THREADS)
     if (group == 0) {           // producers
         device::fewer_registers<40>();
         if (alone && thread != 0) return;
-        const unsigned bytes = (a_feed != Feed::by_hand ? TILE_A * 2 : 0) + (b_feed != Feed::by_hand ? TILE_B * 2 : 0);
         for (int tile = blockIdx.x; tile < raster.tiles(); tile += gridDim.x) {
             raster.place(tile, row, column);
             for (int k = 0; k < p.K; k += BK, ++step) {
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(THREADS)
                 feed_tile<BN>(A + TILE_A, p.B.transposed(), b_map, b_feed, column * BN, k, p.N, p.K, &full[s], thread);
                 if (!alone) {
                     device::fence_async_proxy();
-                    if (thread != 0 || !bytes) device::mbarrier_arrive(&full[s]);
+                    device::mbarrier_arrive(&full[s]);
                 }
             }
         }

@@ -55,9 +55,10 @@ __global__ void __launch_bounds__(THREADS)
     const int thread = threadIdx.x % 128, group = threadIdx.x / 128, lane = thread % 32;
     const int steps = ceil_div(p.K, BK);
     const bool alone = a_feed != Feed::by_hand && b_feed != Feed::by_hand;  // one producer thread is enough
+    const unsigned bytes = (a_feed != Feed::by_hand ? TILE_A * 2 : 0) + (b_feed != Feed::by_hand ? TILE_B * 2 : 0);
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; ++s) {
-            device::mbarrier_init(&full[s], alone ? 1 : 128);
+            device::mbarrier_init(&full[s], (bytes ? 1 : 0) + (alone ? 0 : 128));  // who announces the TMA's bytes, who writes by hand
             device::mbarrier_init(&empty[s], CLUSTER * CONSUMER_WARPS);
         }
         device::fence_mbarrier_init();
@@ -69,7 +70,6 @@ __global__ void __launch_bounds__(THREADS)
     int row, column, step = 0;  // steps are counted on from tile to tile: they say which stage and which phase
     if (group == 0) {           // producers
         device::fewer_registers<40>();
-        const unsigned bytes = (a_feed != Feed::by_hand ? TILE_A * 2 : 0) + (b_feed != Feed::by_hand ? TILE_B * 2 : 0);
         for (int pair = alone && thread != 0 ? raster.tiles() : first; pair < raster.tiles(); pair += clusters) {
             raster.place(pair, row, column);
             row = row * CLUSTER + rank;
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(THREADS)
                 feed_b(A + TILE_A, p.B.transposed(), b_map, b_feed, column * BN, k, p.N, p.K, &full[s], thread, rank);
                 if (!alone) {
                     device::fence_async_proxy();
-                    if (thread != 0 || !bytes) device::mbarrier_arrive(&full[s]);
+                    device::mbarrier_arrive(&full[s]);
                 }
             }
         }
