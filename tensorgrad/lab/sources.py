@@ -33,6 +33,13 @@ def text_of(path: str, line: int) -> str:
 
 
 def header(path: str) -> dict[str, str]:
-    """The five lines at the top of a rung by what they start with: "The idea", ..., "Bottleneck"; empty where the file is not here."""
-    lines = itertools.takewhile(lambda line: line.startswith("// "), _lines(path))
-    return {name: text.strip() for name, _, text in (line[3:].partition(":") for line in lines)}
+    """The words at the top of a rung by what they start with: "The idea", ..., "Bottleneck"; empty where the file is not here."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in itertools.takewhile(lambda line: line.startswith("// "), _lines(path)):
+        head, colon, text = line[3:].partition(":")
+        if colon and head.startswith(("The idea", "Before it", "Ownership", "Bottleneck", "Measure")):
+            name, found[head] = head, text.strip()
+        elif name:  # goes on from the line before
+            found[name] += " " + line[3:].strip()
+    return found
