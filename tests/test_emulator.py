@@ -323,3 +323,30 @@ def test_clusters_on_many_threads(library):
             message = library.run(b"one_fails", data.ctypes.data_as(ctypes.c_void_p), data.size).decode()
             assert "block (5, 0, 0), thread (3, 0, 0)" in message
     library.configure(0, False, 0)
+
+
+# ---------------------------------------------------------------- wgmma of tf32
+
+
+@pytest.mark.parametrize(("way", "least", "most"), [("by_hand", 0, 0x1fff),  # cut off
+                                                    ("by_tma", -0x1000, 0x1000)])  # rounded; these are eighths, of even mantissa
+def test_wgmma_tf32(run, eager, way, least, most):
+    rng = np.random.default_rng(4)
+    eighths = (rng.integers(1, 32, (192, 32)) * rng.choice([-1, 1], (192, 32)) / 8).astype(np.float32)
+    low_bits = rng.choice([least, most, *rng.integers(least, most, 62)], (192, 32)).astype(np.int32)
+    operands = (eighths.view(np.int32) + low_bits).view(np.float32)
+    got = good(run, f"wgmma_tf32_{way}", np.concatenate([np.full(64 * 128, NAN), operands.ravel()]))[:64 * 128].reshape(64, 128)
+    np.testing.assert_array_equal(got, eighths[:64] @ eighths[64:].T)  # exact: no sum needs more than 15 bits
+
+
+def test_halves_are_rounded_to_even_tf32(run):
+    bits, want = np.array([(0x3f800000, 0x3f800000), (0x3f800fff, 0x3f800000), (0x3f801000, 0x3f800000), (0x3f801001, 0x3f802000),
+                           (0x3f803000, 0x3f804000), (0xbf801000, 0xbf800000), (0xbf803000, 0xbf804000), (0x00001001, 0x00002000),
+                           (0x7f7fffff, 0x7f800000), (0x7f800000, 0x7f800000)], np.uint32).T
+    np.testing.assert_array_equal(good(run, "round_to_tf32", bits.view(np.float32)).view(np.uint32), want)
+    assert np.isnan(good(run, "round_to_tf32", np.array([NAN]))).all()
+
+
+def test_a_map_that_rounds_is_refused_for_stores(run):
+    _, got = run("store_by_a_rounding_map")
+    assert f"TMA store: by a map that rounds what it loads ({line_of('store_by_a_rounding_map')}, " in got

@@ -50,4 +50,15 @@ __device__ __forceinline__ unsigned to_tf32(unsigned fp32) {
 #endif
 }
 
+// The same, halves to even, as TMA rounds (tensor_map of fp32). sm_90.
+__device__ __forceinline__ float to_tf32_even(float x) {
+#ifdef TG_EMULATED
+    return std::bit_cast<float>(emu::tf32_rounded(std::bit_cast<uint32_t>(x)));
+#else
+    unsigned rounded;
+    asm volatile("cvt.rn.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
+    return __uint_as_float(rounded);
+#endif
+}
+
 }  // namespace tg::device

@@ -4,14 +4,17 @@
 
 namespace tg::device {
 
-// Describes a matrix of 16-bit elements, (rows, columns) with `stride` elements from row to row, and the box that a copy moves: its
-// rows are 64 elements, 128 bytes, and are swizzled. Base address and stride must be multiples of 16 bytes.
+// Describes a matrix, (rows, columns) with `stride` elements from row to row, and the box that a copy moves: its rows are 128 bytes,
+// 64 elements of 16 bits or 32 of fp32, and are swizzled. Base address and stride must be multiples of 16 bytes.
+// fp32 is loaded as tf32: TMA rounds each element to nearest, halves to even, because wgmma would cut off the same bits. The driver's
+// manual names the type (TFLOAT32) and not the rounding. Such a map is not for stores.
 template <class T>
 CUtensorMap tensor_map(const T* data, uint64_t rows, uint64_t columns, uint64_t stride, unsigned box_rows) {
-    static_assert(sizeof(T) == 2);
+    static_assert(sizeof(T) == 2 || std::is_same_v<T, float>);
+    constexpr unsigned COLUMNS = 128 / sizeof(T);
     CUtensorMap map;
 #ifdef TG_EMULATED
-    emu::encode_tensor_map(map, data, sizeof(T), rows, columns, stride * sizeof(T), box_rows, 64);
+    emu::encode_tensor_map(map, data, sizeof(T), rows, columns, stride * sizeof(T), box_rows, COLUMNS, sizeof(T) == 4);
 #else
     void* function = nullptr;
     cudaDriverEntryPointQueryResult found;
@@ -19,8 +22,10 @@ CUtensorMap tensor_map(const T* data, uint64_t rows, uint64_t columns, uint64_t 
     if (found != cudaDriverEntryPointSuccess) throw std::runtime_error("TMA: the driver cannot encode tensor maps");
     const auto encode = reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
     const cuuint64_t sizes[] = {columns, rows}, strides[] = {stride * sizeof(T)};
-    const cuuint32_t box[] = {64, box_rows}, steps[] = {1, 1};
-    const auto type = std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+    const cuuint32_t box[] = {COLUMNS, box_rows}, steps[] = {1, 1};
+    const auto type = std::is_same_v<T, float>    ? CU_TENSOR_MAP_DATA_TYPE_TFLOAT32
+                      : std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                                  : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
     const CUresult result =
         encode(&map, type, 2, const_cast<T*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);

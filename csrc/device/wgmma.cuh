@@ -7,9 +7,10 @@
 
 namespace tg::device {
 
-// Describes a tile of 16-bit elements with 128-byte swizzle, at a multiple of 1024 bytes. k-fastest: rows of 64 k; `leading` does not
-// count. i-fastest (transposed): rows of 64 i, one for each k; the next 64 i lie `leading` bytes further. Adding to the descriptor
-// moves the start by 16 bytes each: 16 k are 2 of them, or 128 where it is transposed.
+// Describes a tile with 128-byte swizzle, at a multiple of 1024 bytes. k-fastest: rows of 128 bytes, 64 k (of tf32 32); `leading` does
+// not count. i-fastest (transposed, 16-bit elements only): rows of 64 i, one for each k; the next 64 i lie `leading` bytes further.
+// Adding to the descriptor moves the start by 16 bytes each: an instruction's k, 16 (of tf32 8), are 2 of them, or 128 where the tile
+// is transposed.
 __device__ __forceinline__ uint64_t wgmma_descriptor(const void* tile, unsigned leading) {
     const uint64_t start = uint64_t(__cvta_generic_to_shared(tile)) & 0x3ffff;
     constexpr uint64_t SWIZZLE_128 = uint64_t(1) << 62, STRIDE = uint64_t(1024 >> 4) << 32;  // from eight rows to the next eight
@@ -65,7 +66,7 @@ template <int COUNT> __device__ __forceinline__ void more_registers() {
 template <int TRANSPOSE_A, int TRANSPOSE_B>
 __device__ __forceinline__ void wgmma_m64n128k16_bf16(float (&d)[64], uint64_t a, uint64_t b AT_CALLER) {
 #ifdef TG_EMULATED
-    emu::wgmma(d, a, b, {128, emu::Half::bf16, TRANSPOSE_A == 1, TRANSPOSE_B == 1}, at);
+    emu::wgmma(d, a, b, {128, emu::Operand::bf16, TRANSPOSE_A == 1, TRANSPOSE_B == 1}, at);
 #else
     asm volatile(
         "{\n"
@@ -92,7 +93,7 @@ __device__ __forceinline__ void wgmma_m64n128k16_bf16(float (&d)[64], uint64_t a
 template <int TRANSPOSE_A, int TRANSPOSE_B>
 __device__ __forceinline__ void wgmma_m64n128k16_fp16(float (&d)[64], uint64_t a, uint64_t b AT_CALLER) {
 #ifdef TG_EMULATED
-    emu::wgmma(d, a, b, {128, emu::Half::fp16, TRANSPOSE_A == 1, TRANSPOSE_B == 1}, at);
+    emu::wgmma(d, a, b, {128, emu::Operand::fp16, TRANSPOSE_A == 1, TRANSPOSE_B == 1}, at);
 #else
     asm volatile(
         "{\n"
@@ -119,7 +120,7 @@ __device__ __forceinline__ void wgmma_m64n128k16_fp16(float (&d)[64], uint64_t a
 template <int TRANSPOSE_A, int TRANSPOSE_B>
 __device__ __forceinline__ void wgmma_m64n256k16_bf16(float (&d)[128], uint64_t a, uint64_t b AT_CALLER) {
 #ifdef TG_EMULATED
-    emu::wgmma(d, a, b, {256, emu::Half::bf16, TRANSPOSE_A == 1, TRANSPOSE_B == 1}, at);
+    emu::wgmma(d, a, b, {256, emu::Operand::bf16, TRANSPOSE_A == 1, TRANSPOSE_B == 1}, at);
 #else
     asm volatile(
         "{\n"
@@ -158,7 +159,7 @@ __device__ __forceinline__ void wgmma_m64n256k16_bf16(float (&d)[128], uint64_t 
 template <int TRANSPOSE_A, int TRANSPOSE_B>
 __device__ __forceinline__ void wgmma_m64n256k16_fp16(float (&d)[128], uint64_t a, uint64_t b AT_CALLER) {
 #ifdef TG_EMULATED
-    emu::wgmma(d, a, b, {256, emu::Half::fp16, TRANSPOSE_A == 1, TRANSPOSE_B == 1}, at);
+    emu::wgmma(d, a, b, {256, emu::Operand::fp16, TRANSPOSE_A == 1, TRANSPOSE_B == 1}, at);
 #else
     asm volatile(
         "{\n"
@@ -191,6 +192,33 @@ __device__ __forceinline__ void wgmma_m64n256k16_fp16(float (&d)[128], uint64_t 
           "+f"(d[112]), "+f"(d[113]), "+f"(d[114]), "+f"(d[115]), "+f"(d[116]), "+f"(d[117]), "+f"(d[118]), "+f"(d[119]),
           "+f"(d[120]), "+f"(d[121]), "+f"(d[122]), "+f"(d[123]), "+f"(d[124]), "+f"(d[125]), "+f"(d[126]), "+f"(d[127])
         : "l"(a), "l"(b), "n"(TRANSPOSE_A), "n"(TRANSPOSE_B));
+#endif
+}
+
+// Both operands lie k-fastest. They are fp32, of which the lowest 13 bits are not looked at: round them first.
+__device__ __forceinline__ void wgmma_m64n128k8_tf32(float (&d)[64], uint64_t a, uint64_t b AT_CALLER) {
+#ifdef TG_EMULATED
+    emu::wgmma(d, a, b, {128, emu::Operand::tf32, false, false}, at);
+#else
+    asm volatile(
+        "{\n"
+        ".reg .pred add;\n"
+        "setp.eq.u32 add, 0, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, %64, %65, add, 1, 1;\n"
+        "}"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+          "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+          "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+          "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+          "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+          "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+          "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+        : "l"(a), "l"(b));
 #endif
 }
 

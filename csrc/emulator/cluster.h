@@ -15,6 +15,7 @@ struct Map {  // what the emulator keeps in a CUtensorMap
     char* data;
     uint64_t rows, columns, stride;
     unsigned item, box_rows, box_columns;
+    bool rounds;  // fp32 elements to tf32, as they are loaded
 };
 constexpr uint64_t MAGIC = 0x74656e736f726d61;
 

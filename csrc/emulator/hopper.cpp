@@ -45,10 +45,20 @@ void arrive(Mbarrier& m, Site at) {
     complete_phase(m, at);
 }
 
+void round_to_tf32(char* floats, unsigned bytes) {
+    for (unsigned at = 0; at < bytes; at += 4) {
+        uint32_t u;
+        std::memcpy(&u, floats + at, 4);
+        u = tf32_rounded(u);
+        std::memcpy(floats + at, &u, 4);
+    }
+}
+
 void perform(const TileCopy& c) {
-    each_piece(c.map, *c.block, c.to, c.column, c.row, [](char* to, const char* from, unsigned bytes) {
+    each_piece(c.map, *c.block, c.to, c.column, c.row, [&](char* to, const char* from, unsigned bytes) {
         if (from) std::memcpy(to, from, bytes);
         else std::memset(to, 0, bytes);
+        if (c.map.rounds) round_to_tf32(to, bytes);
     });
     auto& m = *reinterpret_cast<Mbarrier*>(c.barrier);
     if (m.parity() != c.parity) complain("TMA: the mbarrier's phase ended before this copy: it expected too few bytes", c.at);
@@ -116,8 +126,8 @@ void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at) {
 }
 
 void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride,
-                       unsigned box_rows, unsigned box_columns) {
-    const Map m{MAGIC, const_cast<char*>(static_cast<const char*>(data)), rows, columns, stride, item, box_rows, box_columns};
+                       unsigned box_rows, unsigned box_columns, bool rounds) {
+    const Map m{MAGIC, const_cast<char*>(static_cast<const char*>(data)), rows, columns, stride, item, box_rows, box_columns, rounds};
     static_assert(sizeof m <= sizeof map);
     map = {};
     std::memcpy(&map, &m, sizeof m);

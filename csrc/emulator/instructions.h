@@ -8,6 +8,11 @@ struct alignas(64) CUtensorMap {
 
 namespace emu {
 
+// fp32 bits rounded to tf32 (10 bits of mantissa), halves to even; infinities and NaN stay as they are.
+constexpr uint32_t tf32_rounded(uint32_t fp32) {
+    return (fp32 & 0x7f800000u) == 0x7f800000u ? fp32 : (fp32 + 0xfffu + (fp32 >> 13 & 1)) & 0xffffe000u;
+}
+
 // ---- tensor cores (tensor_cores.cpp); registers as PTX lays them out
 void ldmatrix(unsigned* registers, const void* row, int count, bool transposed, Site at);
 void mma_bf16(float* d, const unsigned* a, const unsigned* b, Site at);  // m16n8k16
@@ -26,7 +31,7 @@ void mbarrier_arrive_remote(uint32_t address, Site at);
 void mbarrier_arrive_expect(uint64_t* barrier, unsigned bytes, Site at);
 void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at);
 void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride,
-                       unsigned box_rows, unsigned box_columns);  // stride in bytes
+                       unsigned box_rows, unsigned box_columns, bool rounds);  // stride in bytes; `rounds`: fp32 to tf32 as it loads
 void tma_load_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, Site at);
 void tma_load_multicast_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, unsigned mask, Site at);
 
@@ -44,12 +49,12 @@ uint32_t map_to_rank(const void* p, unsigned rank, Site at);
 uint32_t load_cluster(uint32_t address, Site at);
 void store_cluster(uint32_t address, uint32_t value, Site at);
 
-// ---- wgmma (wgmma.cpp): m64, k16, 16-bit operands in shared memory with 128-byte swizzle
-enum class Half { bf16, fp16 };
+// ---- wgmma (wgmma.cpp): m64, 32 bytes of k (16 of 16-bit operands, 8 of tf32), operands in shared memory with 128-byte swizzle
+enum class Operand { bf16, fp16, tf32 };
 struct WgmmaShape {
     int n;
-    Half type;
-    bool a_transposed, b_transposed;  // the operand lies i-fastest
+    Operand type;
+    bool a_transposed, b_transposed;  // the operand lies i-fastest; 16-bit operands only
 };
 void wgmma(float* d, uint64_t a, uint64_t b, WgmmaShape shape, Site at);
 void wgmma_commit(Site at);

@@ -74,6 +74,7 @@ void end_stores(Fiber* f) {
 
 void tma_store_2d(const CUtensorMap& map, const void* from, int column, int row, Site at) {
     Store s{tile_map(map, from, at), shared_address(from, at), column, row, at};
+    if (s.map.rounds) trap("TMA store: by a map that rounds what it loads", at);
     record_store(s);
     if (settings.eager) read(s), write(s);
     queue().stores.push_back(std::move(s));

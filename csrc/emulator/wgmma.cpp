@@ -8,7 +8,10 @@ namespace emu {
 
 namespace {
 
-constexpr int THREADS = 128, ROWS = 64, DEPTH = 16, MAX_N = 256;
+constexpr int THREADS = 128, ROWS = 64, MAX_N = 256;
+
+unsigned bytes_of(Operand type) { return type == Operand::tf32 ? 4 : 2; }
+int depth_of(Operand type) { return 32 / int(bytes_of(type)); }  // k of an instruction
 
 struct Operation {
     float* d[THREADS];
@@ -27,45 +30,49 @@ Pending& pending(unsigned group) {
     return pending_of_groups[group];
 }
 
-// Element (i, k) of a tile of 16-bit elements with 128-byte swizzle, as a descriptor describes it.
+// Element (i, k) of a tile with 128-byte swizzle, as a descriptor describes it.
 //   k-fastest: eight rows of 128 bytes form an atom; the next eight rows are `stride` bytes further.
-//   i-fastest: eight k of 64 elements form an atom; the next eight k are `stride`, the next 64 i `leading` bytes further.
+//   i-fastest (16-bit elements): eight k of 64 elements form an atom; the next eight k are `stride`, the next 64 i `leading` bytes further.
 struct Tile {
     uint32_t start, leading, stride;
+    Operand type;
     bool transposed;
 
-    Tile(uint64_t descriptor, bool transposed)
+    Tile(uint64_t descriptor, Operand type, bool transposed)
         : start(uint32_t(descriptor & 0x3fff) << 4), leading(uint32_t(descriptor >> 16 & 0x3fff) << 4),
-          stride(uint32_t(descriptor >> 32 & 0x3fff) << 4), transposed(transposed) {}
+          stride(uint32_t(descriptor >> 32 & 0x3fff) << 4), type(type), transposed(transposed) {}
 
-    const uint16_t* at(int i, int k) const {
+    const void* at(int i, int k) const {
         const auto ui = unsigned(i), uk = unsigned(k);
         const uint32_t offset = transposed ? ui / 64 * leading + ui % 64 * 2 + uk / 8 * stride + uk % 8 * 128
-                                           : ui / 8 * stride + ui % 8 * 128 + uk * 2;
-        return static_cast<const uint16_t*>(shared_pointer(swizzle_128(start + offset)));
+                                           : ui / 8 * stride + ui % 8 * 128 + uk * bytes_of(type);
+        return shared_pointer(swizzle_128(start + offset));
     }
 };
 
-float widen(uint16_t bits, Half type) {
-    return type == Half::bf16 ? std::bit_cast<float>(uint32_t(bits) << 16) : float(std::bit_cast<Binary16>(bits));
+float widen(uint16_t bits, Operand type) {
+    return type == Operand::bf16 ? std::bit_cast<float>(uint32_t(bits) << 16) : float(std::bit_cast<Binary16>(bits));
 }
 
-// Eight elements that lie together in memory: along k, or along i where the tile is transposed.
-template <int STEP_I, int STEP_K, class Put> void read(const Tile& tile, int length, Half type, Put&& put) {
-    for (int i = 0; i < length; i += STEP_I)
-        for (int k = 0; k < DEPTH; k += STEP_K) {
-            const uint16_t* p = tile.at(i, k);
-            for (int j = 0; j < 8; ++j) put(STEP_I == 8 ? i + j : i, STEP_K == 8 ? k + j : k, widen(p[j], type));
+// 16 bytes lie together in memory: elements along k, or along i where the tile is transposed.
+template <class F> void each_chunk(const Tile& tile, int length, F&& f) {
+    const int count = 16 / int(bytes_of(tile.type)), step_i = tile.transposed ? count : 1, step_k = tile.transposed ? 1 : count;
+    for (int i = 0; i < length; i += step_i)
+        for (int k = 0; k < depth_of(tile.type); k += step_k) f(i, k, tile.at(i, k));
+}
+template <class Put> void read(const Tile& tile, int length, Put&& put) {
+    each_chunk(tile, length, [&](int i, int k, const void* chunk) {
+        if (tile.type == Operand::tf32) {
+            const auto* p = static_cast<const uint32_t*>(chunk);
+            for (int j = 0; j < 4; ++j) put(i, k + j, std::bit_cast<float>(p[j] & 0xffffe000u));  // the low 13 bits are not looked at
+        } else {
+            const auto* p = static_cast<const uint16_t*>(chunk);
+            for (int j = 0; j < 8; ++j) put(tile.transposed ? i + j : i, tile.transposed ? k : k + j, widen(p[j], tile.type));
         }
+    });
 }
 void record_reads(const Tile& tile, int length) {
-    const int step_i = tile.transposed ? 8 : 1, step_k = tile.transposed ? 1 : 8;
-    for (int i = 0; i < length; i += step_i)
-        for (int k = 0; k < DEPTH; k += step_k) record::wgmma_reads(tile.at(i, k));
-}
-template <class Put> void read(const Tile& tile, int length, Half type, Put&& put) {
-    if (tile.transposed) read<8, 1>(tile, length, type, put);
-    else read<1, 8>(tile, length, type, put);
+    each_chunk(tile, length, [](int, int, const void* chunk) { record::wgmma_reads(chunk); });
 }
 
 typedef float Row __attribute__((vector_size(32)));
@@ -79,10 +86,10 @@ template <class F> void each_quad(int n, F&& f) {
     }
 }
 
-void multiply(const Operation& o) {
+template <int DEPTH> void multiply(const Operation& o) {
     alignas(64) float A[ROWS][DEPTH], B[DEPTH][MAX_N];
-    read(Tile(o.a, o.shape.a_transposed), ROWS, o.shape.type, [&](int i, int k, float v) { A[i][k] = v; });
-    read(Tile(o.b, o.shape.b_transposed), o.shape.n, o.shape.type, [&](int i, int k, float v) { B[k][i] = v; });
+    read(Tile(o.a, o.shape.type, o.shape.a_transposed), ROWS, [&](int i, int k, float v) { A[i][k] = v; });
+    read(Tile(o.b, o.shape.type, o.shape.b_transposed), o.shape.n, [&](int i, int k, float v) { B[k][i] = v; });
     for (int i = 0; i < ROWS; i += 4)
         for (int j = 0; j < o.shape.n; j += 8) {
             Row c[4];
@@ -103,7 +110,7 @@ void perform(const Operation* first, const Operation* last) {
             const float* d = o.d[t] + r;
             up[0] = d[0], up[1] = d[1], down[0] = d[2], down[1] = d[3];
         });
-        do multiply(*first++);
+        do first->shape.type == Operand::tf32 ? multiply<8>(*first++) : multiply<16>(*first++);
         while (first != last && first->d[0] == o.d[0] && first->shape.n == o.shape.n);
         each_quad(o.shape.n, [&](int t, int r, const float* up, const float* down) {
             float* d = o.d[t] + r;
@@ -129,8 +136,8 @@ void issue(void** args, unsigned group) {
     }
     if (record::recording()) {
         record::wgmma_issues(group, first.at);
-        record_reads(Tile(o.a, o.shape.a_transposed), ROWS);
-        record_reads(Tile(o.b, o.shape.b_transposed), o.shape.n);
+        record_reads(Tile(o.a, o.shape.type, o.shape.a_transposed), ROWS);
+        record_reads(Tile(o.b, o.shape.type, o.shape.b_transposed), o.shape.n);
         for (unsigned t = 0; t < THREADS; ++t) record::wgmma_adds(group, t, o.d[t], unsigned(o.shape.n) / 2);
     }
     if (settings.eager) perform(&o, &o + 1);

@@ -34,6 +34,7 @@ PRODUCT(mma_m16n8k16_bf16)
 PRODUCT(mma_m16n8k16_fp16)
 PRODUCT(mma_m16n8k8_tf32)
 KERNEL(to_tf32_, unsigned* out) { out[0] = to_tf32(out[1]); }
+KERNEL(to_tf32_even_, float* out) { out[0] = to_tf32_even(out[1]); }
 
 KERNEL(cp_async_16_, void* to, const void* from, unsigned filled) { cp_async_16(to, from, filled); }
 KERNEL(cp_async_4_, void* to, const void* from, unsigned filled) { cp_async_4(to, from, filled); }
@@ -83,6 +84,9 @@ KERNEL(wgmma_m64n128k16_bf16_, float* out, uint64_t a, uint64_t b) {
 }
 KERNEL(wgmma_m64n128k16_fp16_, float* out, uint64_t a, uint64_t b) {
     group_product(out, [&](auto& d) { wgmma_m64n128k16_fp16<1, 0>(d, a, b); });
+}
+KERNEL(wgmma_m64n128k8_tf32_, float* out, uint64_t a, uint64_t b) {
+    group_product(out, [&](auto& d) { wgmma_m64n128k8_tf32(d, a, b); });
 }
 KERNEL(wgmma_m64n256k16_bf16_, float* out, uint64_t a, uint64_t b) {
     group_product<128>(out, [&](auto& d) { wgmma_m64n256k16_bf16<0, 1>(d, a, b); });
