@@ -193,8 +193,9 @@ def test_tf32_is_never_a_default():
     assert dispatch.choose(dispatch._ops["matmul"], x.device, "float32", "large").path == "cuda/v07_double_buffered"
     a = tg.tensor([[1 + 2.0**-12]], device="emu")
     assert (a @ tg.ones(1, 1, device="emu")).item() == 1 + 2.0**-12
-    with tg.kernels.use("matmul", "cuda/v08_tensor_core_tf32"):
-        assert (a @ tg.ones(1, 1, device="emu")).item() == 1
+    for rung in ("cuda/v08_tensor_core_tf32", "cuda/v09_hopper_tf32"):
+        with tg.kernels.use("matmul", rung):
+            assert (a @ tg.ones(1, 1, device="emu")).item() == 1
 
 
 def test_ops_without_a_cuda_kernel_run_with_their_cpu_kernel():

@@ -54,6 +54,7 @@ def test_by_the_environment():
 
 @pytest.mark.parametrize(("number", "path", "dtype", "need"), [
     (8.0, "cuda/v09_hopper", "bfloat16", "9.0 to 9.9"), (10.0, "cuda/v09_hopper", "float16", "9.0 to 9.9"),
+    (8.0, "cuda/v09_hopper_tf32", "float32", "9.0 to 9.9"),
     (7.5, "cuda/v08_tensor_core", "bfloat16", "8.0 or newer"), (7.5, "cuda/v08_tensor_core_tf32", "float32", "8.0 or newer"),
 ])
 def test_a_chip(chip, number, path, dtype, need):

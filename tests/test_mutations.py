@@ -72,8 +72,12 @@ MUTANTS = [
     ("v09_hopper", "no wait for the last products", "device::wgmma_wait<0>();", "", 1),
     ("v09_hopper", "too few bytes expected", "STEP_BYTES / 2 : 0) +", "STEP_BYTES / 4 : 0) +", 1),
     ("v09_hopper", "one warp does not free its buffers", "if (step > 0 && lane == 0)", "if (step > 0 && thread == 0)", 1),
-    ("v09_hopper", "the second box in the place of the first", "tile + HALF, map, first + 64", "tile, map, first + 64", 1),
+    ("v09_hopper", "the second box in the place of the first", "tile + HALF<T>, map, first + 64", "tile, map, first + 64", 1),
     ("v09_hopper", "descriptors do not advance along k", "b + k * (TB ? 128 : 2)", "b + k * 2", 1),
+    ("v09_hopper_tf32", "ordinary writes without a fence for wgmma", "device::fence_async_proxy();", "", 1),
+    ("v09_hopper_tf32", "tiles written by hand are not swizzled", "(chunk ^ i % 8) * Q", "chunk * Q", 1),
+    ("v09_hopper_tf32", "tiles that lie i-fastest are fed as they are", "!TF32<T> && m.down == 1", "m.down == 1", 1),
+    ("v09_hopper_tf32", "an element past K", "k < K ? m(", "k <= K ? m(", 1),
     ("v10_persistent", "producers do not wait for free stages", "device::mbarrier_wait(&empty[s], (step / STAGES + 1) % 2);", "", 1),
     ("v10_persistent", "the wrong phase of free stages", "(step / STAGES + 1) % 2", "step / STAGES % 2", 1),
     ("v10_persistent", "phases start again with each tile", "step / STAGES % 2);", "(step + steps - last) / STAGES % 2);", 1),
@@ -108,9 +112,13 @@ SHAPES = [(33, 65, 17, "NN"), (130, 127, 35, "TN"), (64, 136, 300, "NT"), (40, 1
 SEVERAL_TILES = [(264, 520, 392, "NT"), (264, 776, 200, "TN")]  # for each of the persistent blocks
 
 
+def dtype_of(rung):
+    return ml_dtypes.bfloat16 if rung >= "v08" and not rung.endswith("tf32") else np.float32
+
+
 def source(rung):
     """The text of a rung, for a compiler that is told where its headers are."""
-    text, header = (LADDER / f"{rung}.cu").read_text(), "hopper_tile.h"
+    text, header = (LADDER / f"{rung.removesuffix('_tf32')}.cu").read_text(), "hopper_tile.h"
     text = text.replace(f'#include "{header}"', (LADDER / header).read_text().replace("#pragma once", ""))  # it may be mutated, too
     if rung >= "v10":  # large kernels: what is not called is not compiled
         text = text.replace("<__nv_bfloat16, __half>", "<__nv_bfloat16>")
@@ -155,13 +163,13 @@ def multiply(lib, rung, c, a, b, seed, eager, record=False):
     """c = a b by a rung; the error's message."""
     strides = [(ctypes.c_int64 * 2)(*(s // x.itemsize for s in x.strides)) for x in (a, b)]
     pointers = [x.ctypes.data_as(ctypes.c_void_p) for x in (c, a, b)]
-    return lib.multiply(f"cuda/{rung}".encode(), 3 if rung >= "v08" else 1, *map(ctypes.c_int64, (*c.shape, a.shape[1])), pointers[0],
-                        pointers[1], strides[0], pointers[2], strides[1], seed, eager, record).decode()
+    return lib.multiply(f"cuda/{rung}".encode(), 1 if c.dtype == np.float32 else 3, *map(ctypes.c_int64, (*c.shape, a.shape[1])),
+                        pointers[0], pointers[1], strides[0], pointers[2], strides[1], seed, eager, record).decode()
 
 
 def race(lib, rung):
     """The first race in a rung, or None. The order of threads does not matter to the recorder."""
-    dtype = ml_dtypes.bfloat16 if rung >= "v08" else np.float32
+    dtype = dtype_of(rung)
     for m, n, k, _ in (SHAPES[0], SHAPES[-1]):  # element by element, and in whole chunks or boxes
         a, b = np.zeros((m, k), dtype), np.zeros((k, n), dtype)
         multiply(lib, rung, np.zeros((m, n), dtype), a, b, 0, False, True)
@@ -174,7 +182,8 @@ def race(lib, rung):
 
 def fault(lib, rung):
     """What is wrong with a rung's results, or None."""
-    dtype, tolerance = (ml_dtypes.bfloat16, 8e-3) if rung >= "v08" else (np.float32, 1e-6)
+    dtype = dtype_of(rung)
+    tolerance = 8e-3 if dtype == ml_dtypes.bfloat16 else 1e-3 if rung.endswith("tf32") else 1e-6
     for m, n, k, layout in SHAPES + (SEVERAL_TILES if rung >= "v10" else []):
         rng = np.random.default_rng(m)
         a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
