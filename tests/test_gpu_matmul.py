@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_matmul_ladder import LAYOUTS, NUMPY, SHAPES, TOLERANCE, operand
+from test_matmul_ladder import LAYOUTS, NUMPY, SHAPES, TOLERANCE, check_tf32_rounding, operand
 
 pytestmark = pytest.mark.gpu
 cuda = pytest.importorskip("tensorgrad._cuda", reason="nvcc was not there when tensorgrad was built", exc_type=ImportError)
@@ -57,6 +57,16 @@ def test_shapes_and_layouts(path, name):
         for layout in LAYOUTS:
             left, right = (layout, layout) if layout == "gaps" else layout
             check(path, name, operand(rng, (m, k), NUMPY[name], left), operand(rng, (k, n), NUMPY[name], right))
+
+
+@pytest.mark.skipif(CHIP != 90, reason="needs Hopper")
+def test_tf32_of_hopper_is_rounded_to_nearest():
+    def multiply(a, b):
+        out = upload(np.zeros((a.shape[0], b.shape[1]), np.float32))
+        KERNELS["cuda/v09_hopper_tf32"](out, upload(a), upload(b))
+        return out.memory.get().view(np.float32).reshape(out.shape)
+
+    check_tf32_rounding(multiply)
 
 
 @pytest.mark.parametrize(("path", "name"), RUNGS)

@@ -63,21 +63,25 @@ def test_shapes_and_layouts(path, name, order):
         check(path, name, operand(rng, (m, k), NUMPY[name], left), operand(rng, (k, n), NUMPY[name], right))
 
 
-def test_tf32_of_hopper_is_rounded_alike_by_tma_and_by_hand():
+def check_tf32_rounding(multiply):
+    """That operands are rounded to nearest tf32, halves to even, and alike by TMA (k-fastest ones) and by hand (the others)."""
     rng = np.random.default_rng(5)
-    halves = np.uint32(1 << 12)  # in the middle of two tf32: where a wrong rounding shows
-    a, b = ((rng.standard_normal(shape).astype(np.float32).view(np.uint32) & ~(2 * halves - 1) | halves).view(np.float32)
-            for shape in ((40, 64), (64, 72)))
-    results = []
-    for left, right in ((a, np.asfortranarray(b)), (np.asfortranarray(a), b)):
-        results.append(emu.xp.empty((40, 72), np.float32))
-        KERNELS["cuda/v09_hopper_tf32"].call(results[-1], left, right)
-    assert results[0].tobytes() == results[1].tobytes()
-    odd = (a.view(np.uint32) & 2 * halves).astype(bool)  # these go away from zero, the others towards it
-    rounded = np.where(odd, a.view(np.uint32) + halves, a.view(np.uint32) - halves).view(np.float32)
-    out = emu.xp.empty((40, 64), np.float32)
-    KERNELS["cuda/v09_hopper_tf32"].call(out, a, np.eye(64, dtype=np.float32))
-    np.testing.assert_array_equal(out, rounded)
+    half = np.uint32(1 << 12)
+    a, b = ((rng.standard_normal(shape).astype(np.float32).view(np.uint32) & ~(2 * half - 1) | half).view(np.float32)
+            for shape in ((40, 64), (64, 72)))  # in the middle of two tf32, where a wrong rounding shows
+    assert multiply(a, np.asfortranarray(b)).tobytes() == multiply(np.asfortranarray(a), b).tobytes()
+    odd = (a.view(np.uint32) & 2 * half).astype(bool)  # these go away from zero, the others towards it
+    rounded = np.where(odd, a.view(np.uint32) + half, a.view(np.uint32) - half).view(np.float32)
+    np.testing.assert_array_equal(multiply(a, np.eye(64, dtype=np.float32)), rounded)
+
+
+def test_tf32_of_hopper_is_rounded_to_nearest():
+    def multiply(a, b):
+        out = emu.xp.empty((a.shape[0], b.shape[1]), np.float32)
+        KERNELS["cuda/v09_hopper_tf32"].call(out, a, b)
+        return out
+
+    check_tf32_rounding(multiply)
 
 
 @pytest.mark.parametrize(("path", "name"), RUNGS)

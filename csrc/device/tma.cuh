@@ -6,8 +6,8 @@ namespace tg::device {
 
 // Describes a matrix, (rows, columns) with `stride` elements from row to row, and the box that a copy moves: its rows are 128 bytes,
 // 64 elements of 16 bits or 32 of fp32, and are swizzled. Base address and stride must be multiples of 16 bytes.
-// fp32 is loaded as tf32: TMA rounds each element to nearest, halves to even, because wgmma would cut off the same bits. The driver's
-// manual names the type (TFLOAT32) and not the rounding. Such a map is not for stores.
+// fp32 is loaded as tf32, for wgmma, which cuts off what tf32 lacks: TMA rounds each element to nearest, halves to even. The driver's
+// manual has the type (TFLOAT32) and no word on its rounding; tests/test_gpu_matmul.py asks the hardware. Such a map is not for stores.
 template <class T>
 CUtensorMap tensor_map(const T* data, uint64_t rows, uint64_t columns, uint64_t stride, unsigned box_rows) {
     static_assert(sizeof(T) == 2 || std::is_same_v<T, float>);
