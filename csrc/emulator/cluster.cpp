@@ -58,7 +58,9 @@ bool Cluster::idle(Block& b) {
 }
 
 void Cluster::leave(Block& b) {
-    if (size == 1 || holder == ABANDONED) return;
+    if (size > 1 && holder == ABANDONED) return;
+    record::block_ends();  // while it is this block's turn: the recorder follows one block at a time
+    if (size == 1) return;
     if (b.failed) return pass(ABANDONED);
     unsigned next = next_runnable(b.rank);
     for (unsigned i = 0; next == NOBODY && i < size; ++i)

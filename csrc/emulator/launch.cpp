@@ -64,10 +64,7 @@ struct Grid {
         if (first) b.prepare(block, body, arguments);
         poison_shared(kernel, shared);
         b.begin(c, rank, number * c.size + rank);
-        if (c.start(rank)) {
-            b.run();
-            record::block_ends();
-        }
+        if (c.start(rank)) b.run();
         if (first) learn_shared(kernel);
         if (!b.failed) return;
         const std::lock_guard lock(mutex);
