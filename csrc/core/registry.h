@@ -96,6 +96,6 @@ template <class... P, void (*F)(P...)> struct Adapter<F> {
 #define TG_JOIN2(a, b) a##b
 #define TG_JOIN(a, b) TG_JOIN2(a, b)
 #define TG_KERNEL(op, path, dtypes, function, ...) \
-    static const bool TG_JOIN(registered_, __COUNTER__) = ::tg::Adapter<&function>::add(#op, path, dtypes, __FILE__ __VA_OPT__(, ) __VA_ARGS__);
+    static const bool TG_JOIN(registered_, __COUNTER__) = ::tg::Adapter<&function>::add(#op, path, dtypes, __BASE_FILE__ __VA_OPT__(, ) __VA_ARGS__);
 
 }  // namespace tg

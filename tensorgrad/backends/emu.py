@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-import os
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -45,7 +44,7 @@ xp: Any = _Poisoning()
 
 
 def _load_extension() -> ModuleType:
-    for isa in ("plain",) if os.environ.get("TG_CPU_ISA") == "plain" else ("avx2", "plain"):
+    for isa in ("avx2", "plain"):
         if cpu.NEEDS[isa] <= cpu.cpu_flags():
             with contextlib.suppress(ModuleNotFoundError):
                 return importlib.import_module(f"tensorgrad._emu_{isa}")
