@@ -9,7 +9,7 @@
 namespace tg::attention {
 
 template <class T, int D>
-__global__ void __launch_bounds__(256) attention_flash(const __grid_constant__ Problem<T> p, Heads<T> out, T* lse) {
+__global__ void __launch_bounds__(256, 1) attention_flash(const __grid_constant__ Problem<T> p, Heads<T> out, T* lse) {
     using Tile = FlashTile<T, D>;
     constexpr int R = Tile::R;
     DYNAMIC_SHARED(T, Q);
