@@ -155,6 +155,28 @@ def test_the_gradient_of_the_weight_in_parts(path, name):
             check(path, name, *case, ways=("NHWC", "NCHW", "NCHW"), space=space)
 
 
+DEPTHWISE = [  # planes that fill one tile, several tiles, a small part of one; multipliers; taps far apart, more of them than registers
+    ((2, 3, 33, 70), (3, 1, 3, 3), {"padding": (1, 1)}), ((2, 16, 7, 7), (16, 1, 7, 7), {"padding": (3, 3)}),
+    ((1, 11, 130, 9), (22, 1, 3, 3), {"stride": (2, 2), "padding": (1, 1)}), ((3, 8, 6, 5), (24, 1, 5, 3), {"stride": (1, 2)}),
+    ((1, 2, 210, 5), (2, 1, 3, 2), {"dilation": (100, 3)}), ((9, 2, 1, 40), (2, 1, 1, 4), {"padding": (0, 2), "dilation": (1, 2)}),
+]
+
+
+@pytest.mark.parametrize("way", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("name", sorted(NUMPY))
+def test_depthwise(name, way):
+    """With room for parts of the weight's gradient and without."""
+    for (x, w, options), space in zip(DEPTHWISE, (0, 1 << 16, 100, 0, 1 << 16, 1 << 16), strict=True):
+        check("cuda/depthwise", name, x, w, True, **options, groups=x[1], ways=(way,) * 3, space=space)
+
+
+def test_a_depthwise_convolution_takes_its_rung():
+    chosen = {groups: CONV.chosen(tg.device("emu"), np.zeros(1, np.float32), groups > 1).path for groups in (1, 8)}
+    assert chosen == {1: "cuda/v02_implicit", 8: "cuda/depthwise"}
+    with tg.kernels.use("conv2d", "cuda/depthwise"), pytest.raises(tg.errors.NoKernel, match="several groups of one channel each"):
+        F.conv2d(tg.ones(1, 4, 5, 5, device="emu"), tg.ones(4, 2, 3, 3, device="emu"), groups=2)
+
+
 GOOD = [case for case in CONV.cases() if case.error is None]
 
 
@@ -163,7 +185,7 @@ def test_the_ops_own_cases(path):
     for case in GOOD:
         for name in sorted(TABLES["conv2d"][path].dtypes):
             args, kwargs = realise(case, rng_for(CONV, case), lambda spec, a, to=NUMPY[name]: a.astype(to))
-            if depthwise_only(path) and args[1].shape[1] > 1:
+            if depthwise_only(path) and not (kwargs.get("groups", 1) == args[0].shape[-3] > 1):
                 continue
             with tg.kernels.use("conv2d", path):
                 leaves = [tg.from_numpy(a).to("emu").requires_grad_() for a in args]

@@ -26,6 +26,7 @@ from .shared.convolution import (
     pieces,
     scratch_size,
     suits,
+    supports,
     workspace,
 )
 
@@ -43,7 +44,8 @@ class Conv2d(Op):
     name = "conv2d"
     method = False
     functional = True
-    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v03_tensor_core", "cuda/v02_implicit", "cuda/v00_direct")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v03_tensor_core", "cuda/v02_implicit",
+                "cuda/v00_direct")
 
     def forward(self, ctx: Node, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
                 dilation: Ints = 1, groups: int = 1) -> Tensor:
@@ -77,6 +79,9 @@ class Conv2d(Op):
                 matmul(flat[n, :, :, first * g.ow : last * g.ow], rows, im2col(image, g, first, last))
         if bias is not None:
             y += bias[:, None, None]
+
+    def supports(self, kernel: Kernel, depthwise: bool = False) -> str | None:
+        return supports(kernel, depthwise)
 
     def suits(self, kernel: Kernel, depthwise: bool = False) -> bool:
         return suits(kernel, depthwise)

@@ -11,7 +11,7 @@ from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .matmul import MATMUL
-from .shared.convolution import Geometry, of_arrays, packed_size, pieces, scratch_size, suits, windows, workspace
+from .shared.convolution import Geometry, of_arrays, packed_size, pieces, scratch_size, suits, supports, windows, workspace
 
 
 class Conv2dInputGrad(Op):
@@ -20,7 +20,8 @@ class Conv2dInputGrad(Op):
     name = "conv2d_input_grad"
     function = method = False
     group = "conv2d"
-    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v03_tensor_core", "cuda/v02_implicit", "cuda/v00_direct")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v03_tensor_core", "cuda/v02_implicit",
+                "cuda/v00_direct")
     tested_in = "tests/test_conv.py"
 
     def forward(self, ctx: Node, grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
@@ -49,6 +50,9 @@ class Conv2dInputGrad(Op):
                 for i, j, view in windows(image, g, first, last):
                     view += parts[:, i, j]
             dx[n] = image[:, g.top : g.top + g.h, g.left : g.left + g.w]
+
+    def supports(self, kernel: Kernel, depthwise: bool = False) -> str | None:
+        return supports(kernel, depthwise)
 
     def suits(self, kernel: Kernel, depthwise: bool = False) -> bool:
         return suits(kernel, depthwise)

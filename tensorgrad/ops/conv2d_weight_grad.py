@@ -11,7 +11,7 @@ from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .matmul import MATMUL
-from .shared.convolution import Geometry, im2col, of_arrays, padded, pieces, scratch_size, suits, workspace
+from .shared.convolution import Geometry, im2col, of_arrays, padded, pieces, scratch_size, suits, supports, workspace
 
 SPLITS = 16  # partial sums over parts of the batch, at most: the same for any number of threads
 
@@ -22,7 +22,8 @@ class Conv2dWeightGrad(Op):
     name = "conv2d_weight_grad"
     function = method = False
     group = "conv2d"
-    defaults = ("cpu/implicit", "cpu/im2col", "cuda/v03_tensor_core", "cuda/v02_implicit", "cuda/v00_direct")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v03_tensor_core", "cuda/v02_implicit",
+                "cuda/v00_direct")
     tested_in = "tests/test_conv.py"
 
     def forward(self, ctx: Node, grad: Tensor, input: Tensor, geometry: Geometry) -> Tensor:
@@ -49,6 +50,9 @@ class Conv2dWeightGrad(Op):
                 matmul(part, flat[n, :, :, first * g.ow : last * g.ow], im2col(image, g, first, last).swapaxes(1, 2))
                 total += part
         dw[...] = total.reshape(dw.shape)
+
+    def supports(self, kernel: Kernel, depthwise: bool = False) -> str | None:
+        return supports(kernel, depthwise)
 
     def suits(self, kernel: Kernel, depthwise: bool = False) -> bool:
         return suits(kernel, depthwise)

@@ -60,8 +60,8 @@ class Geometry:
 
     @property
     def depthwise(self) -> bool:
-        """Whether each group has one channel."""
-        return self.groups > 1 and self.cin == self.groups
+        """Whether each group has one channel, and so few results of it that they make no matrix product."""
+        return self.groups > 1 and self.cin == self.groups and self.cout <= 16 * self.groups
 
     @property
     def options(self) -> tuple[int, ...]:
@@ -153,7 +153,14 @@ def workspace(xp: Any, elements: int, dtype: Any) -> Any:
 
 def suits(kernel: Kernel, depthwise: bool) -> bool:
     """Whether a kernel is made for a call: with one channel a group there is no matrix to multiply by."""
-    return not depthwise or kernel.family != "cuda" or kernel.rung == "v00_direct"
+    return kernel.family != "cuda" or depthwise == (kernel.rung == "depthwise")
+
+
+def supports(kernel: Kernel, depthwise: bool) -> str | None:
+    """Why a kernel cannot do a call, or None."""
+    if kernel.rung == "depthwise" and not depthwise:
+        return "needs several groups of one channel each, with at most 16 results"
+    return None
 
 
 def scratch_size(g: Geometry, kernel: Kernel, packed: int, each: int = 0) -> int:
