@@ -34,7 +34,7 @@ MUTANTS = [
     ("softmax/v03_online", "loads past the row's end", "if (index(p, 0) >= r.n) continue;", "", 1),
     ("softmax/v04_columns", "no barrier before the warps' parts are read", "__syncthreads();", "", 1),
     ("softmax/v04_columns", "a column too many", "row < r.rows", "row <= r.rows", 1),
-    ("cross_entropy/v00_thread_per_position", "ignored positions have a gradient", "counts ? p.gradient", "true ? p.gradient", 1),
+    ("cross_entropy/v00_thread_per_position", "ignored positions have a gradient", "counts ? gradient(", "true ? gradient(", 1),
     ("cross_entropy/v01_online", "the weights' sum is a lane's", "weights = sum_of_row<ROW>(weights);", "", 2),
     ("layer_norm/v00_two_pass", "the first element stays in the sum", "(x[i]) - shift;", "(x[i]);", 1),
     ("layer_norm/v01_welford", "no barrier before the lines' parts are read", "__syncthreads();", "", 1),

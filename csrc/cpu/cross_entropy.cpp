@@ -1,6 +1,7 @@
 // Cross-entropy of class labels in one sweep over the scores, forward and backward: log-probabilities are never stored.
 // Scores are a contiguous (N, C, inner) array, labels (N, inner). The forward pass leaves two numbers a position, the maximum
-// and ln of the sum of exponentials; the backward pass makes the probabilities again from those.
+// and ln of the sum of exponentials; the backward pass makes the probabilities again from those. `step` does both to rows of scores
+// that nobody needs afterwards: it leaves the gradient in their place.
 //   loss = (1 - s) w_t (lse - x_t) + s / C sum_c w_c (lse - x_c)        s: label smoothing, w: class weights
 #include "../core/registry.h"
 #include "logsumexp.h"
@@ -16,12 +17,48 @@ struct Shape {
     bool many() const { return outer * classes * inner >= SOFTMAX_PARALLEL_FROM; }
 };
 
-// sum_c w_c (max + log_sum - x_c), of a row `stride` apart
-template <class T> double smooth_part(const T* x, const T* weight, int64_t classes, int64_t stride, T max, T log_sum) {
-    double total = 0;
-    for (int64_t c = 0; c < classes; ++c) total += (weight ? double(weight[c]) : 1.0) * (double(max - x[c * stride]) + double(log_sum));
-    return total;
-}
+// The loss of one position and its gradient, from the maximum and ln of the sum of exponentials of its scores.
+template <class T> struct Loss {
+    Shape s;
+    const T* weight;
+    T uniform, rest, spread;  // s / C, 1 - s, s / C sum(w)
+
+    Loss(const Shape& shape, const T* weight_) : s(shape), weight(weight_), uniform(T(s.smoothing / double(s.classes))), rest(T(1 - s.smoothing)) {
+        double sum = double(s.classes);
+        if (weight) {
+            sum = 0;
+            for (int64_t c = 0; c < s.classes; ++c) sum += double(weight[c]);
+        }
+        spread = T(s.smoothing / double(s.classes) * sum);
+    }
+
+    T of_label(int64_t t) const { return weight ? weight[t] : T(1); }
+
+    T value(const T* row, int64_t t, T max, T log_sum) const {
+        if (t == s.ignored) return 0;
+        double found = (1 - s.smoothing) * double(of_label(t)) * double((max - row[t * s.inner]) + log_sum);
+        if (s.smoothing == 0) return T(found);
+        double smooth = 0;  // sum_c w_c (max + log_sum - x_c)
+        for (int64_t c = 0; c < s.classes; ++c) smooth += double(of_label(c)) * (double(max - row[c * s.inner]) + double(log_sum));
+        return T(found + s.smoothing / double(s.classes) * smooth);
+    }
+
+    // dx_c = g ((1 - s) w_t (p_c - [c = t]) + s / C (sum(w) p_c - w_c)) for a row of neighbours; `out` may be the row itself
+    void gradient(T* out, const T* row, int64_t t, T g, T max, T log_sum) const {
+        constexpr int64_t w = W<T>;
+        if (t == s.ignored) {
+            std::memset(out, 0, size_t(s.classes) * sizeof(T));
+            return;
+        }
+        const T slope = g * (rest * of_label(t) + spread);
+        for (int64_t c = 0; c < s.classes; c += w) {
+            V<T> v = exp<T>((load(row + c, s.classes - c, T(0)) - max) - log_sum) * slope;
+            if (s.smoothing != 0) v -= g * uniform * (weight ? load(weight + c, s.classes - c, T(0)) : all(T(1)));
+            store(out + c, v, s.classes - c);
+        }
+        out[t] -= g * rest * of_label(t);
+    }
+};
 
 void forward(Array& loss_, Array& max_, Array& log_sum_, const Array& x_, const Array& target_, const Array& weight_, int64_t outer,
              int64_t classes, int64_t inner, int64_t ignored, double smoothing) {
@@ -30,18 +67,8 @@ void forward(Array& loss_, Array& max_, Array& log_sum_, const Array& x_, const 
         const T *x = x_.ptr<T>(), *weight = weight_.ptr<T>();
         T *loss = loss_.ptr<T>(), *max = max_.ptr<T>(), *log_sum = log_sum_.ptr<T>();
         const int64_t* target = target_.ptr<int64_t>();
-        auto finish = [=](int64_t at, const T* row) {  // the loss of one position whose statistics are known
-            const int64_t t = target[at];
-            if (t == s.ignored) {
-                loss[at] = 0;
-                return;
-            }
-            const T nll = (max[at] - row[t * s.inner]) + log_sum[at];
-            double value = (1 - s.smoothing) * (weight ? double(weight[t]) : 1.0) * double(nll);
-            if (s.smoothing != 0)
-                value += s.smoothing / double(s.classes) * smooth_part(row, weight, s.classes, s.inner, max[at], log_sum[at]);
-            loss[at] = T(value);
-        };
+        const Loss<T> of(s, weight);
+        auto finish = [=](int64_t at, const T* row) { loss[at] = of.value(row, target[at], max[at], log_sum[at]); };
         if (s.inner == 1) {
 #pragma omp parallel for schedule(static) if (s.many())
             for (int64_t o = 0; o < s.outer; ++o) {
@@ -69,7 +96,7 @@ void forward(Array& loss_, Array& max_, Array& log_sum_, const Array& x_, const 
     });
 }
 
-// dx_c = g ((1 - s) w_t (p_c - [c = t]) + s / C (sum(w) p_c - w_c)); g holds one number a position
+// g holds one number a position
 void backward(Array& dx_, const Array& g_, const Array& x_, const Array& target_, const Array& weight_, const Array& max_,
               const Array& log_sum_, int64_t outer, int64_t classes, int64_t inner, int64_t ignored, double smoothing) {
     const Shape s{outer, classes, inner, ignored, smoothing};
@@ -78,30 +105,11 @@ void backward(Array& dx_, const Array& g_, const Array& x_, const Array& target_
         T* dx = dx_.ptr<T>();
         const int64_t* target = target_.ptr<int64_t>();
         constexpr int64_t w = W<T>;
-        double weight_sum = double(s.classes);
-        if (weight) {
-            weight_sum = 0;
-            for (int64_t c = 0; c < s.classes; ++c) weight_sum += double(weight[c]);
-        }
-        const T uniform = T(s.smoothing / double(s.classes)), rest = T(1 - s.smoothing), spread = T(s.smoothing / double(s.classes) * weight_sum);
-        auto of_label = [=](int64_t at) { return weight ? weight[target[at]] : T(1); };
+        const Loss<T> of(s, weight);
         if (s.inner == 1) {
 #pragma omp parallel for schedule(static) if (s.many())
-            for (int64_t o = 0; o < s.outer; ++o) {
-                T* out = dx + o * s.classes;
-                const T* row = x + o * s.classes;
-                if (target[o] == s.ignored) {
-                    std::memset(out, 0, size_t(s.classes) * sizeof(T));
-                    continue;
-                }
-                const T slope = g[o] * (rest * of_label(o) + spread);
-                for (int64_t c = 0; c < s.classes; c += w) {
-                    V<T> v = exp<T>((load(row + c, s.classes - c, T(0)) - max[o]) - log_sum[o]) * slope;
-                    if (s.smoothing != 0) v -= g[o] * uniform * (weight ? load(weight + c, s.classes - c, T(0)) : all(T(1)));
-                    store(out + c, v, s.classes - c);
-                }
-                out[target[o]] -= g[o] * rest * of_label(o);
-            }
+            for (int64_t o = 0; o < s.outer; ++o)
+                of.gradient(dx + o * s.classes, x + o * s.classes, target[o], g[o], max[o], log_sum[o]);
             return;
         }
         const int64_t bundles = (s.inner + w - 1) / w;
@@ -111,8 +119,8 @@ void backward(Array& dx_, const Array& g_, const Array& x_, const Array& target_
             V<T> slope{}, offset{};
             for (int64_t i = 0; i < k; ++i)
                 if (target[first + i] != s.ignored) {
-                    slope[i] = g[first + i] * (rest * of_label(first + i) + spread);
-                    offset[i] = g[first + i] * uniform;
+                    slope[i] = g[first + i] * (of.rest * of.of_label(target[first + i]) + of.spread);
+                    offset[i] = g[first + i] * of.uniform;
                 }
             const V<T> top = load(max + first, k, T(0)), log = load(log_sum + first, k, T(0));
             const auto used = slope != T(0);  // NaN scores of an ignored position stay out
@@ -122,13 +130,34 @@ void backward(Array& dx_, const Array& g_, const Array& x_, const Array& target_
                 store(dx + at + c * s.inner, (used ? v : V<T>{}) - offset * (weight ? weight[c] : T(1)), k);
             }
             for (int64_t i = 0; i < k; ++i)
-                if (const int64_t t = target[first + i]; t != s.ignored) dx[at + t * s.inner + i] -= g[first + i] * rest * of_label(first + i);
+                if (const int64_t t = target[first + i]; t != s.ignored) dx[at + t * s.inner + i] -= g[first + i] * of.rest * of.of_label(t);
+        }
+    });
+}
+
+// Losses of rows of scores; then, if asked, the scores become their gradients, g (1 where there is none) times those of the losses.
+void step(Array& scores_, Array& loss_, const Array& g_, const Array& target_, const Array& weight_, int64_t ignored, double smoothing,
+          int64_t gradient) {
+    const Shape s{scores_.shape[0], scores_.shape[1], 1, ignored, smoothing};
+    dispatch_float(scores_.dtype, "linear_cross_entropy", [&]<class T>() {
+        T *scores = scores_.ptr<T>(), *loss = loss_.ptr<T>();
+        const T* g = g_.ptr<T>();
+        const int64_t* target = target_.ptr<int64_t>();
+        const Loss<T> of(s, weight_.ptr<T>());
+#pragma omp parallel for schedule(static) if (s.many())
+        for (int64_t o = 0; o < s.outer; ++o) {
+            T* row = scores + o * s.classes;
+            const auto stats = row_stats<T>(row, s.classes, nullptr);
+            const T log_sum = std::log(stats.sum);
+            loss[o] = of.value(row, target[o], stats.max, log_sum);
+            if (gradient) of.gradient(row, row, target[o], g ? g[o] : T(1), stats.max, log_sum);
         }
     });
 }
 
 TG_KERNEL(cross_entropy_labels, "cpu/fused", "float32 float64", forward)
 TG_KERNEL(cross_entropy_labels_backward, "cpu/fused", "float32 float64", backward)
+TG_KERNEL(linear_cross_entropy, "cpu/fused", "float32 float64", step)
 
 }  // namespace
 }  // namespace tg

@@ -23,18 +23,9 @@ class Linear(Op):
     functional = True
 
     def forward(self, ctx: Node, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        check_affine("linear", input, weight, bias)
         x, w = input.array, weight.array
-        if w.ndim not in (1, 2) or x.ndim == 0 or x.shape[-1] != w.shape[-1] or x.dtype != w.dtype or input.device is not weight.device:
-            raise _wrong(input, weight)
-        if bias is None:
-            y = MATMUL.multiply(input.device, x, w.T)
-        else:
-            b = bias.array
-            if b.shape != w.shape[:-1] or b.dtype != x.dtype or bias.device is not input.device:
-                raise RuntimeError(f"linear: bias has shape {tuple(b.shape)} and is {bias.dtype.name} on {bias.device} but weight "
-                                   f"{tuple(w.shape)} of {weight.dtype.name} expects {tuple(w.shape[:-1])} of the same dtype, "
-                                   f"on {input.device}")
-            y = MATMUL.multiply(input.device, x, w.T, None, b, 1.0, 1.0, 0)
+        y = MATMUL.multiply(input.device, x, w.T, *(() if bias is None else (None, bias.array, 1.0, 1.0, 0)))
         if ctx.edges is not None:
             ctx.save(input if ctx.edges[1] else None, weight if ctx.edges[0] else None)
             ctx.outputs_dim = w.ndim - 1
@@ -76,19 +67,26 @@ class Linear(Op):
         return 2.0 * outputs * input.shape[-1], float(input.nbytes + weight.nbytes + outputs * input.dtype.itemsize)
 
 
-def _wrong(input: Tensor, weight: Tensor) -> RuntimeError:
-    """The error for operands that do not fit."""
+def check_affine(op: str, input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """RuntimeError unless input (..., in), weight (out, in) or (in,) and bias (out,) or () fit each other."""
     x, w = input.array, weight.array
     if w.ndim not in (1, 2):
-        return RuntimeError(f"linear: weight must have 1 or 2 dimensions, (out, in) or (in,), but its shape is {tuple(w.shape)}")
+        raise RuntimeError(f"{op}: weight must have 1 or 2 dimensions, (out, in) or (in,), but its shape is {tuple(w.shape)}")
     if x.ndim == 0:
-        return RuntimeError("linear: input of shape () has no dimension of features")
+        raise RuntimeError(f"{op}: input of shape () has no dimension of features")
     if x.dtype != w.dtype:
-        return RuntimeError(f"linear: input is {input.dtype.name} but weight is {weight.dtype.name}; convert one with .to(...)")
+        raise RuntimeError(f"{op}: input is {input.dtype.name} but weight is {weight.dtype.name}; convert one with .to(...)")
     if input.device is not weight.device:
-        return RuntimeError(f"linear: input is on {input.device} but weight is on {weight.device}; move one with .to(...)")
-    return RuntimeError(f"linear: input has {x.shape[-1]} features (dim {x.ndim - 1} of {tuple(x.shape)}) but weight expects {w.shape[-1]} "
-                        f"(dim {w.ndim - 1} of {tuple(w.shape)})")
+        raise RuntimeError(f"{op}: input is on {input.device} but weight is on {weight.device}; move one with .to(...)")
+    if x.shape[-1] != w.shape[-1]:
+        raise RuntimeError(f"{op}: input has {x.shape[-1]} features (dim {x.ndim - 1} of {tuple(x.shape)}) but weight expects "
+                           f"{w.shape[-1]} (dim {w.ndim - 1} of {tuple(w.shape)})")
+    if bias is None:
+        return
+    b = bias.array
+    if b.shape != w.shape[:-1] or b.dtype != x.dtype or bias.device is not input.device:
+        raise RuntimeError(f"{op}: bias has shape {tuple(b.shape)} and is {bias.dtype.name} on {bias.device} but weight "
+                           f"{tuple(w.shape)} of {weight.dtype.name} expects {tuple(w.shape[:-1])} of the same dtype, on {input.device}")
 
 
 def _rows(t: Tensor) -> Tensor:

@@ -41,10 +41,9 @@ class Matmul(Op):
     def multiply(self, device: Any, x: Any, y: Any, *after: Any) -> Any:
         """The product of two arrays whose shapes fit; `after` it what gemm's kernels take: C0, bias, alpha, beta, activation."""
         xp = device.backend.xp
-        op = fn.gemm.op if after else self
         if x.ndim == 2 and y.ndim == 2:
             out = xp.empty((x.shape[0], y.shape[1]), x.dtype)
-            op.kernel_for(device, out, x)(out, x, y, *after)
+            self.multiply_into(device, out, x, y, *after)
             return out
         row, column = x.ndim == 1, y.ndim == 1
         if row:
@@ -57,14 +56,19 @@ class Matmul(Op):
         if y.ndim == 2 and x.ndim > 2 and x.flags.c_contiguous and not has_rows(after):  # one tall product, not a batch of short ones
             out = xp.empty((*x.shape[:-1], y.shape[1]), x.dtype)
             tall, x = out.reshape(-1, y.shape[1]), x.reshape(-1, x.shape[-1])
-            op.kernel_for(device, tall, x)(tall, x, y, *after)
+            self.multiply_into(device, tall, x, y, *after)
         else:
             batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
             out = xp.empty((*batch, x.shape[-2], y.shape[-1]), x.dtype)
-            op.kernel_for(device, out, x)(out, x, y, *after)
+            self.multiply_into(device, out, x, y, *after)
         if row:
             out = out[..., 0, :]
         return out[..., 0] if column else out
+
+    def multiply_into(self, device: Any, out: Any, x: Any, y: Any, *after: Any) -> None:
+        """The same for matrices, or batches of them, into an array that is there."""
+        op = fn.gemm.op if after else self
+        op.kernel_for(device, out, x)(out, x, y, *after)
 
     def kernel_for(self, device: Any, out: Any, x: Any) -> Callable[..., Any]:
         """The kernel for a product of this size: on a GPU the best rung depends on it."""

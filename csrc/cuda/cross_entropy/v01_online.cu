@@ -16,14 +16,14 @@ template <int ROW, class A> __device__ A sum_of_row(A value) {
     else return device::block_reduce(value, A(0), device::Sum<A>{});
 }
 
-}  // namespace
+template <class A> struct Found {
+    A top, log_sum, weighted, weights;
+};
 
-template <class T, int ROW, int THREADS> __global__ void __launch_bounds__(THREADS) cross_entropy_online(const __grid_constant__ Forward<T> p) {
+// What a position's loss and gradient are made of, for all its threads, from one sweep over its classes.
+template <class T, int ROW> __device__ Found<Wide<T>> found(const Forward<T>& p, int64_t position, int thread) {
     using A = Wide<T>;
     using F = softmax::LogSoftmax;
-    const int64_t position = int64_t(blockIdx.x) * (THREADS / ROW) + threadIdx.x / ROW;
-    if (position >= p.scores.rows) return;  // the whole warp, or the block
-    const int thread = threadIdx.x % ROW;
     const bool smooth = p.labels.uniform != 0;
     auto stats = softmax::Stats<F, A>::nothing();
     A weighted = 0, weights = 0;
@@ -41,7 +41,23 @@ template <class T, int ROW, int THREADS> __global__ void __launch_bounds__(THREA
         weighted = sum_of_row<ROW>(weighted);
         weights = sum_of_row<ROW>(weights);
     }
-    if (thread == 0) p.finish(position, stats.top, stats.prepared(), weighted, weights);
+    return {stats.top, stats.prepared(), weighted, weights};
+}
+
+// Scores of a position become gradients: in another array, or where they are.
+template <class T, int ROW> __device__ void write_gradient(const softmax::Rows<T>& r, int64_t position, int thread, const Gradient<T>& gradient) {
+    using A = Wide<T>;
+    const bool counts = gradient.t != gradient.labels.ignored;
+    softmax::sweep<softmax::Softmax, true>(r, position, thread, ROW, [&](A x, A, int c) { return counts ? gradient(x, c) : A(0); });
+}
+
+}  // namespace
+
+template <class T, int ROW, int THREADS> __global__ void __launch_bounds__(THREADS) cross_entropy_online(const __grid_constant__ Forward<T> p) {
+    const int64_t position = int64_t(blockIdx.x) * (THREADS / ROW) + threadIdx.x / ROW;
+    if (position >= p.scores.rows) return;  // the whole warp, or the block
+    const auto f = found<T, ROW>(p, position, threadIdx.x % ROW);
+    if (threadIdx.x % ROW == 0) p.finish(position, f.top, f.log_sum, f.weighted, f.weights);
 }
 
 template <class T, int ROW, int THREADS>
@@ -50,33 +66,45 @@ __global__ void __launch_bounds__(THREADS) cross_entropy_backward_online(const _
     const int64_t position = int64_t(blockIdx.x) * (THREADS / ROW) + threadIdx.x / ROW;
     if (position >= p.scores.rows) return;
     const int thread = threadIdx.x % ROW;
-    const int64_t t = p.labels.target[position];
-    const bool counts = t != p.labels.ignored;
     A weights = 0;
     if (p.labels.uniform != 0) {
         for (int c = thread; c < p.scores.n; c += ROW) weights += p.labels.weight_of(c);
         weights = sum_of_row<ROW>(weights);
     }
-    const A slope = counts ? p.slope(position, t, weights) : A(0);
-    softmax::sweep<softmax::Softmax, true>(p.scores, position, thread, ROW, [&](A x, A, int c) {
-        return counts ? p.gradient(position, t, slope, x, c) : A(0);
-    });
+    write_gradient<T, ROW>(p.scores, position, thread, p.gradient(position, weights));
+}
+
+// Both in one: the second sweep finds the scores in the caches.
+template <class T, int ROW, int THREADS> __global__ void __launch_bounds__(THREADS) cross_entropy_step_online(const __grid_constant__ Step<T> p) {
+    const auto& scores = p.forward.scores;
+    const int64_t position = int64_t(blockIdx.x) * (THREADS / ROW) + threadIdx.x / ROW;
+    if (position >= scores.rows) return;
+    const int thread = threadIdx.x % ROW;
+    const auto f = found<T, ROW>(p.forward, position, thread);
+    if (thread == 0) p.forward.finish(position, f.top, f.log_sum, f.weighted, f.weights);
+    if (!p.gradient) return;
+    if constexpr (ROW == 32) __syncwarp();  // the label's score has been read
+    else __syncthreads();
+    write_gradient<T, ROW>(scores, position, thread, p.gradient_of(position, f.top, f.log_sum, f.weights));
 }
 
 struct Online {
     template <class T> static void solve(const Forward<T>& p) {
-        if (p.scores.n <= SHORT)
-            launch(cross_entropy_online<T, 32, WARPS * 32>, device::blocks_for(p.scores.rows, WARPS), WARPS * 32, 0, current_stream, p);
-        else launch(cross_entropy_online<T, BLOCK, BLOCK>, device::blocks_for(p.scores.rows, 1), BLOCK, 0, current_stream, p);
+        start<T>(cross_entropy_online<T, 32, WARPS * 32>, cross_entropy_online<T, BLOCK, BLOCK>, p.scores, p);
     }
     template <class T> static void solve(const Backward<T>& p) {
-        if (p.scores.n <= SHORT)
-            launch(cross_entropy_backward_online<T, 32, WARPS * 32>, device::blocks_for(p.scores.rows, WARPS), WARPS * 32, 0, current_stream, p);
-        else launch(cross_entropy_backward_online<T, BLOCK, BLOCK>, device::blocks_for(p.scores.rows, 1), BLOCK, 0, current_stream, p);
+        start<T>(cross_entropy_backward_online<T, 32, WARPS * 32>, cross_entropy_backward_online<T, BLOCK, BLOCK>, p.scores, p);
+    }
+    template <class T> static void solve(const Step<T>& p) {
+        start<T>(cross_entropy_step_online<T, 32, WARPS * 32>, cross_entropy_step_online<T, BLOCK, BLOCK>, p.forward.scores, p);
+    }
+
+    template <class T, class Kernel, class P> static void start(Kernel of_warps, Kernel of_block, const softmax::Rows<T>& r, const P& p) {
+        if (r.n <= SHORT) launch(of_warps, device::blocks_for(r.rows, WARPS), WARPS * 32, 0, current_stream, p);
+        else launch(of_block, device::blocks_for(r.rows, 1), BLOCK, 0, current_stream, p);
     }
 };
 
-TG_KERNEL(cross_entropy_labels, "cuda/v01_online", device::FLOATS, forward<Online>)
-TG_KERNEL(cross_entropy_labels_backward, "cuda/v01_online", device::FLOATS, backward<Online>)
+CROSS_ENTROPY_RUNG("cuda/v01_online", Online)
 
 }  // namespace tg::cross_entropy
