@@ -20,7 +20,7 @@ emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
 OPS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
 CONV = dispatch._ops["conv2d"]
 TABLES = {op: {path: k for path, k in dispatch.kernels_of("emu")[op].items() if k.family == "cuda"} for op in OPS}
-RUNGS = [(path, name) for path in sorted(TABLES["conv2d"]) for name in sorted(TABLES["conv2d"][path].dtypes)]
+RUNGS = sorted({(path, name) for table in TABLES.values() for path in table for name in table[path].dtypes})
 NUMPY = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14, "float16": 1e-3, "bfloat16": 8e-3, "tf32": 1e-3}  # of one rounding, about
 LAYOUTS = ("NCHW", "NHWC", "gaps", "reversed")
@@ -194,3 +194,50 @@ def test_the_ops_own_cases(path):
             limit = TOLERANCE["tf32" if path.endswith("tf32") else name]
             want = CONV.reference(*(a.astype(np.float64) for a in args), **kwargs)
             assert relative_error(y.numpy(force=True), want) <= limit, case_id((CONV, case))
+
+
+@pytest.mark.parametrize("path", sorted(TABLES["conv2d_input_grad"]))
+def test_transposed_convolution(path):
+    """Every option, and gradients of both operands through the same rung, against the reference and against cpu."""
+    op = dispatch._ops["conv_transpose2d"]
+    kernel = TABLES["conv2d_input_grad"][path]
+    name = "float64" if "float64" in kernel.dtypes else "float32" if "float32" in kernel.dtypes else "bfloat16"
+    for case in (case for case in op.cases() if case.error is None):
+        args, kwargs = realise(case, rng_for(op, case), lambda spec, a: a.astype(NUMPY[name]))
+        if depthwise_only(path) and not (kwargs.get("groups", 1) == args[1].shape[0] > 1):
+            continue
+        limit = TOLERANCE["tf32" if path.endswith("tf32") else name]
+        grads = []
+        for device in ("emu", "cpu"):
+            leaves = [tg.from_numpy(a if device == "emu" else a.astype(np.float64)).to(device).requires_grad_() for a in args]
+            with tg.kernels.use("conv2d_input_grad", path):
+                y = F.conv_transpose2d(*leaves, **kwargs)
+                g = np.random.default_rng(0).standard_normal(y.shape).astype(NUMPY[name])
+                y.backward(tg.from_numpy(g if device == "emu" else g.astype(np.float64)).to(device))
+            grads.append([leaf.grad.numpy() for leaf in leaves])
+            if device == "emu":
+                want = op.reference(*(a.astype(np.float64) for a in args), **kwargs)
+                assert relative_error(y.numpy(force=True), want) <= limit, case_id((op, case))
+        assert all(relative_error(a, b) <= max(limit, 1e-13) for a, b in zip(*grads, strict=True)), case_id((op, case))
+
+
+def test_a_convolution_whose_gradient_is_gathered():
+    """The same sums as phase by phase: strides beyond the kernel, phases without a tap, dilations that share a factor with the stride."""
+    for x, w, options in (((2, 20, 11, 9), (3, 20, 3, 3), {"stride": (2, 2), "padding": (1, 1)}),
+                          ((1, 3, 17, 20), (5, 3, 2, 3), {"stride": (4, 5)}),
+                          ((1, 4, 15, 16), (6, 2, 4, 3), {"stride": (2, 3), "dilation": (2, 3), "padding": (2, 0), "groups": 2})):
+        check("cuda/gather", "float32", x, w, False, **{"groups": 1, **options}, ways=("NHWC", "NCHW", "gaps"))
+
+
+@pytest.mark.parametrize(("op", "path"), [(op, path) for op in OPS for path in sorted(TABLES[op])])
+def test_no_pass_races(op, path):
+    """The gradients have no cases of their own for the lab to run."""
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    name = "float32" if "float32" in TABLES[op][path].dtypes else "bfloat16"
+    groups = 5 if depthwise_only(path) else 1
+    x, w = (tg.randn(*s, device="emu", dtype=getattr(tg, name)).requires_grad_() for s in ((2, 5, 9, 7), (10, 5 // groups, 3, 3)))
+    with tg.kernels.use(op, path), tg.lab.record() as report:
+        F.conv2d(x, w, stride=2, padding=1, groups=groups).sum().backward()
+    assert {c.kernel for c in report.calls if c.op == op} == {path}
+    assert {c.check.status for c in report.calls} == {"right"}, report
+    assert [race for race in report.races if race.kind != "uninitialised"] == []

@@ -21,7 +21,7 @@ class Conv2dInputGrad(Op):
     function = method = False
     group = "conv2d"
     defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v03_tensor_core", "cuda/v02_implicit",
-                "cuda/v00_direct")
+                "cuda/gather", "cuda/v00_direct")
     tested_in = "tests/test_conv.py"
 
     def forward(self, ctx: Node, grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
