@@ -350,3 +350,63 @@ def test_halves_are_rounded_to_even_tf32(run):
 def test_a_map_that_rounds_is_refused_for_stores(run):
     _, got = run("store_by_a_rounding_map")
     assert f"TMA store: by a map that rounds what it loads ({line_of('store_by_a_rounding_map')}, " in got
+
+
+# ---------------------------------------------------------------- TMA's im2col mode
+
+PIXELS = 40
+
+
+def column(run, images, c=0, base=(0, 0, 0), offset=(0, 0), first=(0, 0), last=None, step=(1, 1), channels=None):
+    """What the copy brings; pairs are (h, w), base is (n, h, w), images (N, H, W, C) of bfloat16."""
+    n, h, w, stored = images.shape
+    last = (h - 1, w - 1) if last is None else last
+    request = [c, base[2], base[1], base[0], offset[1], offset[0], w, stored, first[1], last[1], step[1], h, w * stored, first[0],
+               last[0], step[0], channels or stored, n, h * w * stored]
+    head = np.zeros(32, np.float32)
+    head[:len(request)] = request
+    data = np.concatenate([np.full(PIXELS * 64, NAN), head, images.ravel().view(np.float32)])
+    got, message = run("column", data)
+    return got[:PIXELS * 64].reshape(PIXELS, 64), message
+
+
+def test_im2col_brings_a_pixel_of_each_patch(run, eager):
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        n, h, w = (int(v) for v in rng.integers(1, 8, 3))
+        stored, step = int(rng.integers(1, 11)) * 8, tuple(int(v) for v in rng.integers(1, 4, 2))
+        images = rng.integers(1, 99, (n, h, w, stored)).astype(ml_dtypes.bfloat16)
+        first, counts = tuple(int(v) for v in rng.integers(-3, 3, 2)), rng.integers(1, 9, 2)
+        last = tuple(int(f + (k - 1) * s) for f, k, s in zip(first, counts, step, strict=True))
+        offset, c = tuple(int(v) for v in rng.integers(0, 6, 2)), int(rng.integers(0, 3)) * 8
+        channels = int(rng.integers(1, stored + 1))
+        start = int(rng.integers(0, n * counts[0] * counts[1]))
+        bases = [(i, first[0] + y * step[0], first[1] + x * step[1]) for i in range(n) for y in range(counts[0]) for x in range(counts[1])]
+        want = np.zeros((PIXELS, 64), np.float32)
+        for p, (i, y, x) in enumerate(bases[start:start + PIXELS]):
+            y, x = y + offset[0], x + offset[1]
+            if 0 <= y < h and 0 <= x < w and c < channels:
+                seen = images[i, y, x, c:min(channels, c + 64)]
+                want[p, :len(seen)] = seen
+        got, message = column(run, images, c, bases[start], offset, first, last, step, channels)
+        assert message == ""
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"base": (0, 4, 0)}, "TMA im2col: the first patch is outside the bounding box (LINE, block (0, 0, 0), thread (0, 0, 0))"),
+    ({"base": (0, 0, -1)}, "TMA im2col: the first patch is outside the bounding box (LINE"),
+    ({"offset": (256, 0)}, "TMA im2col: an offset is above 255 (LINE"),
+    ({"step": (1, 9)}, "TMA: the driver refuses an im2col map: a step is not from 1 to 8"),
+    ({"first": (-129, 0), "base": (0, -129, 0)}, "TMA: the driver refuses an im2col map: a corner is not within -128 and 127"),
+    ({"last": (131, 3)}, "TMA: the driver refuses an im2col map: a corner is not within -128 and 127"),
+    ({"last": (-1, 3)}, "TMA: the driver refuses an im2col map: the bounding box is empty"),
+])
+def test_im2col_has_its_limits(run, options, message):
+    _, got = column(run, np.ones((1, 4, 4, 8), ml_dtypes.bfloat16), **options)
+    assert message.replace("LINE", line_of("column")) in got
+
+
+def test_im2col_takes_no_map_of_a_matrix(run):
+    _, got = run("map_of_a_matrix")
+    assert f"TMA: not a tensor map, or not of this kind of copy ({line_of('map_of_a_matrix')}, " in got

@@ -55,21 +55,24 @@ void round_to_tf32(char* floats, unsigned bytes) {
 }
 
 void perform(const TileCopy& c) {
-    each_piece(c.map, *c.block, c.to, c.column, c.row, [&](char* to, const char* from, unsigned bytes) {
-        if (from) std::memcpy(to, from, bytes);
-        else std::memset(to, 0, bytes);
-        if (c.map.rounds) round_to_tf32(to, bytes);
-    });
+    const unsigned bytes = std::visit([&](const auto& box) {
+        box.each_piece(*c.block, c.to, [&](char* to, const char* from, unsigned piece) {
+            if (from) std::memcpy(to, from, piece);
+            else std::memset(to, 0, piece);
+            if (box.map.rounds) round_to_tf32(to, piece);
+        });
+        return box.bytes();
+    }, c.box);
     auto& m = *reinterpret_cast<Mbarrier*>(c.barrier);
     if (m.parity() != c.parity) complain("TMA: the mbarrier's phase ended before this copy: it expected too few bytes", c.at);
-    m.set(m.bytes() - int(c.map.box_rows * 128), m.parity());
+    m.set(m.bytes() - int(bytes), m.parity());
     complete_phase(m, c.at);
 }
 
 void record_load(const TileCopy& c) {
     if (!record::recording()) return;
     record::tma_load(c.barrier, c.at);
-    each_piece(c.map, *c.block, c.to, c.column, c.row, [](char* to, const char* from, unsigned bytes) { record::tma_moves(to, from, bytes); });
+    std::visit([&](const auto& box) { box.each_piece(*c.block, c.to, record::tma_moves); }, c.box);
 }
 
 // Does the copies that signal a barrier, or all.
@@ -127,28 +130,50 @@ void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at) {
 
 void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride,
                        unsigned box_rows, unsigned box_columns, bool rounds) {
-    const Map m{MAGIC, const_cast<char*>(static_cast<const char*>(data)), rows, columns, stride, item, box_rows, box_columns, rounds};
-    static_assert(sizeof m <= sizeof map);
+    const Map m{Map::MAGIC, const_cast<char*>(static_cast<const char*>(data)), rows, columns, stride, item, box_rows, box_columns, rounds};
     map = {};
     std::memcpy(&map, &m, sizeof m);
 }
 
-Map tile_map(const CUtensorMap& opaque, const void* tile, Site at) {
-    Map map;
-    std::memcpy(&map, &opaque, sizeof map);
-    if (map.magic != MAGIC) trap("TMA: not a tensor map", at);
-    if (!is_shared(tile) || shared_address(tile, at) % 128) trap("TMA: the tile must be at a multiple of 128 bytes in shared memory", at);
-    return map;
+// Refuses what the driver refuses.
+void encode_im2col_map(CUtensorMap& map, const void* data, unsigned item, const uint64_t* sizes, const uint64_t* strides, const int* lower,
+                       const int* upper, const unsigned* steps, unsigned pixels) {
+    Im2colMap m{Im2colMap::MAGIC, const_cast<char*>(static_cast<const char*>(data)), uint32_t(sizes[0]), {uint32_t(sizes[1]), uint32_t(sizes[2])},
+                uint32_t(sizes[3]), {strides[0], strides[1], strides[2]}, {lower[0], lower[1]}, {upper[0], upper[1]}, {steps[1], steps[2]},
+                item, pixels};
+    const auto refuse = [](bool wrong, const char* why) {
+        if (wrong) throw std::runtime_error(std::string("TMA: the driver refuses an im2col map: ") + why);
+    };
+    refuse(reinterpret_cast<uintptr_t>(data) % 16, "the address is not a multiple of 16 bytes");
+    refuse(pixels < 1 || pixels > 1024, "a column has from 1 to 1024 pixels");
+    for (int d = 0; d < 4; ++d) refuse(sizes[d] < 1 || sizes[d] > 0xffffffff, "a size is 0 or above 2^32");
+    for (int d = 0; d < 3; ++d) refuse(strides[d] % 16 || strides[d] >> 40, "a stride is not a multiple of 16 bytes below 2^40");
+    for (int d = 0; d < 2; ++d) {
+        refuse(std::min(lower[d], upper[d]) < -128 || std::max(lower[d], upper[d]) > 127, "a corner is not within -128 and 127");
+        refuse(m.step[d] < 1 || m.step[d] > 8, "a step is not from 1 to 8");
+        refuse(m.last(d) < lower[d], "the bounding box is empty");
+    }
+    map = {};
+    std::memcpy(&map, &m, sizeof m);
 }
 
 void tma_load_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, Site at) {
-    issue({current.running, shared_address(to, at), tile_map(map, to, at), column, row, barrier, checked(barrier, at).parity(), at});
+    const auto m = map_for<Map>(map, to, at);
+    issue({current.running, shared_address(to, at), MatrixBox{m, column, row}, barrier, checked(barrier, at).parity(), at});
+}
+
+void tma_load_im2col(void* to, const CUtensorMap& map, int c, int w, int h, int n, unsigned right, unsigned down, uint64_t* barrier, Site at) {
+    const auto m = map_for<Im2colMap>(map, to, at);
+    if (w < m.lower[0] || w > m.last(0) || h < m.lower[1] || h > m.last(1)) trap("TMA im2col: the first patch is outside the bounding box", at);
+    if (right > 255 || down > 255) trap("TMA im2col: an offset is above 255", at);
+    const PixelBox box{m, c, {w, h}, n, {int(right), int(down)}};
+    issue({current.running, shared_address(to, at), box, barrier, checked(barrier, at).parity(), at});
 }
 
 // One copy for each destination: they need not arrive together.
 void tma_load_multicast_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, unsigned mask, Site at) {
     Cluster& cluster = *current.running->cluster;
-    const Map tile = tile_map(map, to, at);
+    const MatrixBox box{map_for<Map>(map, to, at), column, row};
     if (!mask || mask >> cluster.size) trap("TMA multicast: the mask names no block, or one outside the cluster", at);
     checked(barrier, at);
     const uint32_t offset = shared_address(to, at), signal = shared_address(barrier, at);
@@ -156,7 +181,7 @@ void tma_load_multicast_2d(void* to, const CUtensorMap& map, int column, int row
         if (!(mask >> rank & 1)) continue;
         Block& b = reachable(cluster, rank, "TMA multicast", at);
         auto* const there = static_cast<uint64_t*>(shared_pointer_in(b, signal));
-        issue({&b, offset, tile, column, row, there, initialised(there, at).parity(), at});
+        issue({&b, offset, box, there, initialised(there, at).parity(), at});
     }
 }
 

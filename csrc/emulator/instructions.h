@@ -32,6 +32,10 @@ void mbarrier_arrive_expect(uint64_t* barrier, unsigned bytes, Site at);
 void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at);
 void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride,
                        unsigned box_rows, unsigned box_columns, bool rounds);  // stride in bytes; `rounds`: fp32 to tf32 as it loads
+// sizes: of C, W, H, N; strides: of W, H, N in bytes; corners: of W, H; steps: of C, W, H, N
+void encode_im2col_map(CUtensorMap& map, const void* data, unsigned item, const uint64_t* sizes, const uint64_t* strides, const int* lower,
+                       const int* upper, const unsigned* steps, unsigned pixels);
+void tma_load_im2col(void* to, const CUtensorMap& map, int c, int w, int h, int n, unsigned right, unsigned down, uint64_t* barrier, Site at);
 void tma_load_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, Site at);
 void tma_load_multicast_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, unsigned mask, Site at);
 

@@ -7,9 +7,8 @@
 namespace emu {
 
 struct Store {
-    Map map;
+    MatrixBox box;
     uint32_t from;
-    int column, row;
     Site at;
     bool read = false, written = false;
     std::vector<char> data{};
@@ -31,7 +30,7 @@ StoreQueue& queue() {
 void read(Store& s) {
     if (s.read) return;
     s.read = true;
-    each_piece(s.map, *current.running, s.from, s.column, s.row, [&](const char* from, char* to, unsigned bytes) {
+    s.box.each_piece(*current.running, s.from, [&](const char* from, char* to, unsigned bytes) {
         if (to) s.data.insert(s.data.end(), from, from + bytes);
     });
 }
@@ -41,7 +40,7 @@ void write(Store& s) {
     s.written = true;
     const char* from = s.data.data();
     touching = s.at;
-    each_piece(s.map, *current.running, s.from, s.column, s.row, [&](const char*, char* to, unsigned bytes) {
+    s.box.each_piece(*current.running, s.from, [&](const char*, char* to, unsigned bytes) {
         if (!to) return;
         std::memcpy(to, from, bytes);
         from += bytes;
@@ -52,7 +51,7 @@ void write(Store& s) {
 void record_store(const Store& s) {
     if (!record::recording()) return;
     record::tma_store(s.at);
-    each_piece(s.map, *current.running, s.from, s.column, s.row, [](const char* from, char* to, unsigned bytes) {
+    s.box.each_piece(*current.running, s.from, [](const char* from, char* to, unsigned bytes) {
         record::tma_stores(from, to, bytes);
     });
 }
@@ -73,8 +72,8 @@ void end_stores(Fiber* f) {
 }
 
 void tma_store_2d(const CUtensorMap& map, const void* from, int column, int row, Site at) {
-    Store s{tile_map(map, from, at), shared_address(from, at), column, row, at};
-    if (s.map.rounds) trap("TMA store: by a map that rounds what it loads", at);
+    Store s{{map_for<Map>(map, from, at), column, row}, shared_address(from, at), at};
+    if (s.box.map.rounds) trap("TMA store: by a map that rounds what it loads", at);
     record_store(s);
     if (settings.eager) read(s), write(s);
     queue().stores.push_back(std::move(s));

@@ -236,3 +236,23 @@ KERNEL(sums_not_waited_for)(float* out, const __grid_constant__ CUtensorMap map)
     wgmma_wait<0>();
 }
 TMA_PAIR(sums_not_waited_for, 128)
+
+KERNEL(column_over_readers)(float* out, const __grid_constant__ CUtensorMap map) {  // of pixels, gathered by TMA
+    DYNAMIC_SHARED(float, tile);
+    __shared__ uint64_t full;
+    const int t = int(threadIdx.x);
+    if (t == 0) mbarrier_init(&full, 1);
+    tile[t] = 1;
+    __syncthreads();
+    out[4096 + t] = tile[t];  // RACE column_over_readers
+    if (GOOD) __syncthreads();
+    if (t == 0) {
+        mbarrier_arrive_expect(&full, 64 * 128);
+        tma_load_im2col(tile, map, 0, -1, -1, 0, 1, 2, &full);  // RACE column_over_readers
+    }
+    mbarrier_wait(&full, 0);
+    out[4160 + t] = tile[t];
+}
+static CUtensorMap small_images(float* out) { return im2col_map(bf16(out), 64, {4, 64, -1, 3, 1}, {4, 256, -1, 3, 1}, 2, 1024, 64); }
+CASE(column_over_readers_racy) { launch(column_over_readers<false>, 1, 64, 65536, nullptr, out, small_images(out)); }
+CASE(column_over_readers_clean) { launch(column_over_readers<true>, 1, 64, 65536, nullptr, out, small_images(out)); }

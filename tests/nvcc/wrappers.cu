@@ -49,6 +49,9 @@ KERNEL(mbarrier_arrive_, uint64_t* b) { mbarrier_arrive(b); }
 KERNEL(mbarrier_arrive_expect_, uint64_t* b, unsigned n) { mbarrier_arrive_expect(b, n); }
 KERNEL(mbarrier_wait_, uint64_t* b, unsigned parity) { mbarrier_wait(b, parity); }
 KERNEL(tma_load_2d_, void* to, const __grid_constant__ CUtensorMap map, int x, int y, uint64_t* b) { tma_load_2d(to, map, x, y, b); }
+KERNEL(tma_load_im2col_, void* to, const __grid_constant__ CUtensorMap map, int c, int w, int h, int n, unsigned right, unsigned down, uint64_t* b) {
+    tma_load_im2col(to, map, c, w, h, n, right, down, b);
+}
 KERNEL(tma_load_multicast_2d_, void* to, const __grid_constant__ CUtensorMap map, int x, int y, uint64_t* b, unsigned blocks) {
     tma_load_multicast_2d(to, map, x, y, b, blocks);
 }
