@@ -51,8 +51,15 @@ template <int TA, int TB> __device__ void multiply_add(float (&d)[128], uint64_t
     device::wgmma_m64n256k16_fp16<TA, TB>(d, a, b);
 }
 
-// The products of one stage, as a group; A: the 64 rows of this warpgroup.
-template <int TA, int TB, class T> __device__ void multiply_stage(float (&sum)[128], const T* A, const T* B) {
+template <int TA, int TB> __device__ void multiply_add(float (&d)[64], uint64_t a, uint64_t b, __nv_bfloat16) {
+    device::wgmma_m64n128k16_bf16<TA, TB>(d, a, b);
+}
+template <int TA, int TB> __device__ void multiply_add(float (&d)[64], uint64_t a, uint64_t b, __half) {
+    device::wgmma_m64n128k16_fp16<TA, TB>(d, a, b);
+}
+
+// The products of one stage, as a group; A: the 64 rows of this warpgroup. B has 2 SUMS columns.
+template <int TA, int TB, class T, int SUMS> __device__ void multiply_stage(float (&sum)[SUMS], const T* A, const T* B) {
     const uint64_t a = device::wgmma_descriptor(A, BOX * sizeof(T)), b = device::wgmma_descriptor(B, BOX * sizeof(T));
     device::wgmma_fence();
 #pragma unroll
