@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import typing
 
 import numpy as np
 import pytest
@@ -93,6 +94,13 @@ LAYERS = [
     ("MultiheadAttention(8, 2)", (F(5, 3, 8),) * 3), ("MultiheadAttention(8, 2, batch_first=True, bias=False)", (F(3, 5, 8),) * 3),
     ("MultiheadAttention(8, 4, kdim=6, vdim=7)", (F(5, 3, 8), F(4, 3, 6), F(4, 3, 7))),
     ("MultiheadAttention(8, 2, add_bias_kv=True, add_zero_attn=True)", (F(5, 3, 8),) * 3), ("MultiheadAttention(8, 1)", (F(5, 8),) * 3),
+    ("RNN(4, 3)", (F(5, 2, 4),)), ("RNN(4, 3, 2, 'relu', bidirectional=True)", (F(5, 2, 4), F(4, 2, 3))),
+    ("RNN(4, 1, bias=False)", (F(1, 4),)),
+    ("LSTM(4, 3)", (F(5, 4),)), ("LSTM(4, 3, 2, batch_first=True, bidirectional=True)", (F(2, 5, 4),)),
+    ("LSTM(4, 16, bias=False, num_layers=2)", (F(3, 1, 4),)), ("GRU(4, 3, num_layers=2)", (F(5, 2, 4), F(2, 2, 3))),
+    ("GRU(4, 3, batch_first=True, bidirectional=True)", (F(2, 5, 4),)), ("GRU(4, 3, bias=False)", (F(5, 4), F(1, 3))),
+    ("RNNCell(4, 3)", (F(2, 4),)), ("RNNCell(4, 3, nonlinearity='relu')", (F(2, 4), F(2, 3))), ("LSTMCell(4, 3)", (F(2, 4),)),
+    ("LSTMCell(4, 3, bias=False)", (F(4),)), ("GRUCell(4, 3)", (F(2, 4), F(2, 3))), ("GRUCell(4, 3, bias=False)", (F(4), F(3))),
     ("L1Loss()", (F(3, 4), F(3, 4))), ("MSELoss()", (F(3, 4), F(3, 4))), ("MSELoss(reduction='none')", (F(3, 4), F(3, 4))),
     ("SmoothL1Loss(beta=0.5)", (F(3, 4), F(3, 4))), ("HuberLoss(delta=0.5)", (F(3, 4), F(3, 4))),
     ("CrossEntropyLoss()", (F(3, 4), I(4, 3))), ("CrossEntropyLoss(ignore_index=1, label_smoothing=0.1)", (F(3, 4, 5), I(4, 3, 5))),
@@ -137,10 +145,15 @@ def test_printing_and_state_dict(text):
     assert [p.requires_grad for p in ours.parameters()] == [p.requires_grad for p in theirs.parameters()]
 
 
+def signature(f):
+    """The parameters by name; PyTorch's recurrent layers tell theirs in an overload."""
+    return inspect.signature((typing.get_overloads(f) or [f])[0]).parameters
+
+
 @pytest.mark.parametrize("text", dict.fromkeys(names(LAYERS)))
 def test_constructor_signature(text):
     name = text.partition("(")[0]
-    mine, other = (inspect.signature(getattr(module, name).__init__).parameters for module in (nn, torch.nn))
+    mine, other = (signature(getattr(module, name).__init__) for module in (nn, torch.nn))
     if list(other) == ["self", "args", "kwargs"] and name != "Identity":  # PyTorch's Module takes any and ignores none: there are none
         assert list(mine) == ["self"]
         return
@@ -151,7 +164,7 @@ def test_constructor_signature(text):
 
 
 def tensors(out):
-    return [t for t in (out if isinstance(out, tuple) else (out,)) if t is not None]
+    return [t for o in out for t in tensors(o)] if isinstance(out, tuple) else [] if out is None else [out]
 
 
 def close(a, b, what, rtol=1e-9):
@@ -208,6 +221,44 @@ def test_max_unpool2d():
             ours, text = out.numpy(), repr(unpool)
     assert np.array_equal(ours, out.numpy())
     assert text == repr(unpool)
+
+
+@pytest.mark.parametrize("text", ["LSTM(4, 3, 2, bidirectional=True)", "LSTMCell(4, 3)"])
+def test_lstm_from_given_states(text):
+    ours, theirs = both(text)
+    rng = np.random.default_rng(0)
+    x, h, c = (rng.normal(size=s) for s in (((5, 2, 4), (4, 2, 3), (4, 2, 3)) if text.startswith("LSTM(") else ((2, 4), (2, 3), (2, 3))))
+    mine, other = [tg.tensor(a).requires_grad_() for a in (x, h, c)], [torch.tensor(a).requires_grad_() for a in (x, h, c)]
+    got, want = tensors(ours(mine[0], tuple(mine[1:]))), tensors(theirs(other[0], tuple(other[1:])))
+    sum((i + 1) * (t * t).sum() for i, t in enumerate(got)).backward()
+    sum((i + 1) * (t * t).sum() for i, t in enumerate(want)).backward()
+    for a, b in zip([*[t.detach().numpy() for t in got], *[t.grad.numpy() for t in mine], *[p.grad.numpy() for p in ours.parameters()]],
+                    [*want, *[t.grad for t in other], *[p.grad for p in theirs.parameters()]], strict=True):
+        close(a, b, text)
+
+
+def test_dropout_between_recurrent_layers():
+    tg.manual_seed(0)
+    layer, x = nn.GRU(3, 4, 2, dropout=0.5), tg.randn(5, 2, 3)
+    assert not np.array_equal(layer(x)[0].detach().numpy(), layer(x)[0].detach().numpy())
+    layer.eval()
+    np.testing.assert_array_equal(layer(x)[0].detach().numpy(), layer(x)[0].detach().numpy())
+    with pytest.warns(UserWarning, match="dropout comes after all layers but the last"):
+        nn.GRU(3, 4, dropout=0.5)
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: nn.RNN(3, 4, nonlinearity="sine"), "nonlinearity must be 'tanh' or 'relu', got 'sine'"),
+    (lambda: nn.LSTM(3, 4, dropout=2), "dropout must be a probability from 0 to 1, got 2"),
+    (lambda: nn.GRU(0, 4), "input_size must be greater than zero, got 0"),
+    (lambda: nn.LSTM(3, 4, proj_size=2), "proj_size 2 is not supported"),
+    (lambda: nn.GRU(3, 4)(tg.ones(2, 2, 5)), r"GRU: input has 5 features \(dim 2 of \(2, 2, 5\)\), expected 3"),
+    (lambda: nn.GRU(3, 4)(tg.ones(3)), "GRU: input must have 2 or 3 dimensions"),
+    (lambda: nn.GRU(3, 4)(tg.ones(2, 2, 3), tg.ones(2, 2, 4)), r"GRU: a state has shape \(2, 2, 4\), expected \(1, 2, 4\)"),
+    (lambda: nn.GRUCell(3, 4)(tg.ones(2, 3), tg.ones(4)), "GRUCell: input and states must all have 1 or all 2 dimensions")])
+def test_recurrent_layers_refuse(call, message):
+    with pytest.raises((ValueError, RuntimeError, NotImplementedError), match=message):
+        call()
 
 
 def test_every_layer_is_in_the_table():

@@ -1,4 +1,4 @@
-"""Bugs planted in copies of the rungs of the row-wise ladders: softmax, cross-entropy, layer norm, batch norm.
+"""Bugs planted in copies of the rungs of the row-wise ladders: softmax, cross-entropy, layer norm, batch norm, recurrent cells.
 
 As tests/test_mutations.py does for matmul: each mutant is compiled with UBSan's traps and run on ragged shapes in several thread
 orders; it counts as caught when a result is wrong (or NaN) or the launch fails. The rungs themselves must pass the same.
@@ -42,6 +42,10 @@ MUTANTS = [
     ("layer_norm/v01_welford", "one weight for a pack", "result(v[k], i + k)", "result(v[k], i)", 1),
     ("batch_norm/v00_two_pass", "the variance is not around the mean", "- shift) - mean;", "- shift);", 1),
     ("batch_norm/v01_welford", "steps past the group's end", "(STEP - 1) * THREADS < p", "(STEP - 2) * THREADS < p", 1),
+    ("rnn/v00_step", "a unit too many", "i >= p.rows * p.H", "i > p.rows * p.H", 1),
+    ("rnn/v00_step", "one gate's place for all", "p.gh + (row * G + k)", "p.gh + (row * G)", 1),
+    ("rnn/v00_step", "what came back is forgotten", "if (p.dh) read", "if (!p.dh) read", 1),
+    ("rnn/v00_step", "the cell's gradient is not handed on", "if constexpr (CARRIES) write<N>(p.carry + i, carry);", "", 1),
     ("batch_norm/v01_welford", "the warps' sums are not merged", "block_reduce(s, Pair<A>{A(0), A(0)}, add)", "warp_reduce(s, add)", 1),
 ]
 
@@ -99,7 +103,27 @@ def norms(rung, ops, shapes, dims):
         yield f"backward {shape}", ops[1], [x, w, b, *space], [g, x, w, mean, rstd, *last], want, 1e-5
 
 
-CALLS = {"softmax": softmaxes, "cross_entropy": cross_entropies,
+def cells(rung):
+    """A step of an lstm, against the formulas."""
+    for rows, hidden in ((3, 5), (4, 16), (40, 8)):
+        rng = np.random.default_rng(rows)
+        gx, gh, dh_c = (rng.standard_normal((rows, n * hidden)).astype(np.float32) for n in (4, 4, 3))
+        dy, dh, carry = np.split(dh_c, 3, 1)
+        before, c_before = rng.standard_normal((2, rows, hidden)).astype(np.float32)
+        i, f, g, o = np.split((gx.astype(np.float64) + gh), 4, 1)
+        i, f, o, g = *(1 / (1 + np.exp(-v)) for v in (i, f, o)), np.tanh(g)
+        c = f * c_before + i * g
+        t, kept = np.tanh(c), np.concatenate([i, f, g, o], 1)
+        state = np.empty((rows, hidden), np.float32)
+        yield f"{rows}x{hidden}", "recurrence", [state, state, gx], [gx, gh, before, c_before, 2], [o * t, c, kept], 1e-5
+        d = dy + dh.astype(np.float64)
+        dc = carry + d * o * (1 - t * t)
+        want = np.concatenate([dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g * g), d * t * o * (1 - o)], 1)
+        arrays = [np.ascontiguousarray(a, np.float32) for a in (dy, dh, kept, o * t, before, c, c_before)]
+        yield (f"backward {rows}x{hidden}", "recurrence_backward", [gx, None, Preset(carry)], [*arrays, 2], [want, None, dc * f], 1e-5)
+
+
+CALLS = {"rnn": cells, "softmax": softmaxes, "cross_entropy": cross_entropies,
          "layer_norm": lambda rung: norms(rung, ("layer_norm", "norm_backward"), [(33, 12), (5, 37), (3, 1100)], (1,)),
          "batch_norm": lambda rung: norms(rung, ("batch_norm", "batch_norm_backward"), [(5, 3, 7), (3, 2, 650), (40, 4, 1)], (0, 2))}
 
@@ -147,6 +171,13 @@ def build(tmp_path_factory):
     return library
 
 
+class Preset:
+    """An output that holds something before the call."""
+
+    def __init__(self, values):
+        self.values = np.ascontiguousarray(values)
+
+
 class Argument(ctypes.Structure):
     _fields_ = [("kind", ctypes.c_int), ("dtype", ctypes.c_int), ("ndim", ctypes.c_int), ("data", ctypes.c_void_p),
                 ("shape", ctypes.c_int64 * 4), ("strides", ctypes.c_int64 * 4), ("integer", ctypes.c_int64), ("real", ctypes.c_double)]
@@ -171,7 +202,7 @@ def fault(lib, rung):
     path = f"cuda/{rung.rpartition('/')[2]}"
     for label, op, outputs, inputs, want, tolerance in CALLS[folder_of(rung)](rung):
         for seed, eager in ((0, False), (1, True), (2, False)):
-            made = [None if o is None else np.full(o.shape, np.nan, o.dtype) for o in outputs]
+            made = [None if o is None else o.values.copy() if isinstance(o, Preset) else np.full(o.shape, np.nan, o.dtype) for o in outputs]
             arguments = [argument(a) for a in (*made, *inputs)]
             packed = (Argument * len(arguments))(*arguments)
             message = lib.call_kernel(op.encode(), path.encode(), packed, len(arguments), seed, eager).decode()
@@ -179,6 +210,8 @@ def fault(lib, rung):
             if message:
                 return f"{message} [{where}]"
             for got, w in zip(made, want, strict=False):
+                if got is None:
+                    continue
                 error = np.linalg.norm(got.astype(np.float64) - w) / (np.linalg.norm(w) or 1)
                 if not error <= tolerance:
                     return f"{'NaN' if np.isnan(error) else f'relative error {error:.2g}'} [{where}]"

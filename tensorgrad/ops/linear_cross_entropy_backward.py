@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..autograd import grad
 from ..dtypes import dtype as DType
-from ..grad_mode import enable_grad, no_grad
-from ..graph import MODE, Node
+from ..grad_mode import no_grad
+from ..graph import Node
 from ..op import Op, fn
+from ..second_order import gradients_again
 from ..tensor import Tensor, wrap
 from ..workspace import get_workspace_limit
 from .matmul import MATMUL
@@ -99,18 +99,13 @@ class LinearCrossEntropyBackward(Op):
         return tuple([d.to(input.dtype) for d in found.tensors if d is not None])
 
     def backward(self, ctx: Node, *u: Tensor) -> tuple:
-        *tensors, weight = ctx.saved
-        record = MODE.enabled
+        g, *tensors, weight = ctx.saved
         ignored, reduction, smoothing = ctx.options
-        with enable_grad():
-            # Aliases, so that only the explicit dependence counts where one of these tensors was made from another.
-            g, x, w, b = [None if t is None else t.reshape(tuple(t.shape)) if record and t.tracked else t.detach().requires_grad_()
-                          for t in tensors]
-            scores = fn.linear(x, w, b)
+
+        def formula(*affine: Any) -> tuple:
+            scores = fn.linear(*affine)
             scores = fn.movedim(scores, -1, min(1, scores.ndim - 1))
-            loss = fn.cross_entropy_labels(scores, ctx.target, weight, ignored, reduction, smoothing)
-            asked = [t for t, need in zip((x, w, b), ctx.wanted, strict=True) if need and t is not None]
-            first = [d for d in grad(loss, asked, g, create_graph=True) if d is not None]
-            inputs = [t for t in (g, x, w, b) if t is not None]
-            found = iter(grad(first, inputs, u, create_graph=record, materialize_grads=True))
-        return *[None if t is None else next(found) for t in (g, x, w, b)], None, None
+            return (fn.cross_entropy_labels(scores, ctx.target, weight, ignored, reduction, smoothing),)
+
+        first, rest = gradients_again(formula, tensors, (g,), ctx.wanted, u)
+        return *first, *rest, None, None
