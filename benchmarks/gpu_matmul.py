@@ -100,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.cuda.get_device_name()
     _cuda.set_stream(torch.cuda.current_stream().cuda_stream)
-    kernels = [(path, types.split(), call) for op, path, types, _, _, call, _ in _cuda.kernels() if op == "matmul"
+    kernels = [(path, types.split(), call) for op, path, types, _, _, call, *_ in _cuda.kernels() if op == "matmul"
                if path.partition("/")[2] in options.rungs or (not options.rungs and "/v" in path)]  # the others are for other shapes
     results = []
     for name in options.precisions:

@@ -19,6 +19,9 @@ from .autograd import is_grad_enabled as is_grad_enabled
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
 from .creation import *  # noqa: F403  (creation.py has __all__)
+from .determinism import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from .determinism import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
+from .determinism import use_deterministic_algorithms as use_deterministic_algorithms
 from .device import device as device
 from .dtypes import can_cast as can_cast
 from .dtypes import dtype as dtype

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Kernel:
     call: Callable[..., Any] = field(repr=False)
     writes: tuple[int, ...] = (0,)  # positions of the arrays it writes; () for one that returns a new array
     chips: tuple[int, int] = (0, 9999)  # compute capabilities it runs on, first and last: 90 for 9.0
+    deterministic: bool = True  # the same bits every time
 
     @property
     def family(self) -> str:
@@ -63,12 +65,23 @@ def in_float32(kernel: Kernel) -> Callable[..., Any]:
     Accumulation in float32 and one rounding at the end is what half precision means on every device.
     """
 
+    def wide(a: Any) -> Any:
+        if isinstance(a, list):
+            return [wide(x) for x in a]
+        return a.astype(np.float32) if isinstance(a, np.ndarray) and dtypes.BY_NUMPY[a.dtype].name in HALF else a
+
+    def narrow(to: Any, result: Any) -> None:
+        if isinstance(to, list):
+            for a, b in zip(to, result, strict=True):
+                narrow(a, b)
+        elif result is not to:
+            to[...] = result
+
     def widened(*args: Any) -> None:
-        wide = [a.astype(np.float32) if isinstance(a, np.ndarray) and dtypes.BY_NUMPY[a.dtype].name in HALF else a for a in args]
-        kernel.call(*wide)
+        given = [wide(a) for a in args]
+        kernel.call(*given)
         for i in kernel.writes:
-            if wide[i] is not args[i]:
-                args[i][...] = wide[i]
+            narrow(args[i], given[i])
 
     return widened
 
@@ -77,6 +90,7 @@ _ops: dict[str, Any] = {}  # op name -> Op; filled by op.py
 _kernels: dict[str, dict[str, dict[str, Kernel]]] = {}  # device -> op -> path -> kernel
 _overrides: dict[str, tuple[str, str]] = {}  # op name, or "*" -> (path or family, who asked)
 _environment_read = False
+determinism = ""  # "required" or "warn": what tensorgrad/determinism.py has been asked for
 
 
 def kernels_of(device: str) -> dict[str, dict[str, Kernel]]:
@@ -84,10 +98,10 @@ def kernels_of(device: str) -> dict[str, dict[str, Kernel]]:
     table = _kernels.get(device)
     if table is None:
         table = _kernels[device] = {}
-        for name, path, types, source, writes, call, chips in backends.load(device).load_kernels():
+        for name, path, types, source, writes, call, *rest in backends.load(device).load_kernels():
             if name in _ops:
                 call = _ops[name].bind(path, call, backends.load(device).xp)
-            table.setdefault(name, {})[path] = Kernel(name, path, device, frozenset(types.split()), source, call, writes, chips)
+            table.setdefault(name, {})[path] = Kernel(name, path, device, frozenset(types.split()), source, call, writes, *rest)
         for op in _ops.values():
             for kernel in op.python_kernels(device):
                 table.setdefault(op.name, {})[kernel.path] = kernel
@@ -133,8 +147,12 @@ def choose(op: Any, device: Any, dtype: str, *info: Any) -> Kernel:
     able = [kernel for kernel in kernels if refused[kernel] is None]
     wanted = [kernel for kernel in able if not asked or asked in (kernel.path, kernel.family)]
     if wanted:
-        suited = [] if asked in {k.path for k in wanted} else [kernel for kernel in wanted if op.suits(kernel, *info)]
-        return (suited or wanted)[0]
+        named = asked in {k.path for k in wanted}
+        suited = [] if named else [kernel for kernel in wanted if kernel.deterministic and op.suits(kernel, *info)]
+        kernel = (suited or wanted)[0]
+        if determinism == "warn" and not kernel.deterministic:
+            warnings.warn(f"{op.name} on {device}: {kernel.path} is not deterministic", stacklevel=5)
+        return kernel
     why = "; ".join(f"{k.path} {refused[k]}" for k in kernels if not asked or asked in (k.path, k.family))
     if asked:
         why = f"{asked} was asked for by {who}, but {why}; what does: {', '.join(k.path for k in able) or 'none'}"
@@ -149,6 +167,8 @@ def _reason_against(op: Any, kernel: Kernel, device: Any, dtype: str, info: tupl
     if first and (first > (chip := device.backend.chip(device.index)) or chip > last):
         upto = "or newer" if last == 9999 else f"to {last / 10:.1f}"
         return f"needs compute capability {first / 10:.1f} {upto}, but {device} has {chip / 10:.1f}"
+    if determinism == "required" and not kernel.deterministic:
+        return "is not deterministic, and use_deterministic_algorithms(True) was called"
     reason: str | None = op.supports(kernel, *info)
     return reason
 

@@ -65,7 +65,7 @@ class Op:
     attribute = False  # offered as the property Tensor.<name>
     inplace = False  # offered as Tensor.<name>_ too
     reshapes = False  # the in-place twin gives the tensor itself another shape, not other values
-    mutates = False  # overwrites its first argument
+    mutates = False  # overwrites its first argument, or each tensor of it where that is a list
     may_view = False  # the result may share memory with the first argument: forward sets ctx.view
     copies = True  # false: refuses memory layouts that would need a copy
     differentiable = True
@@ -220,12 +220,14 @@ def _entry(op: Op) -> Callable[..., Any]:
             lines += [f"        if MODE.enabled and ({' or '.join(map(_tracked, tensors))}):",
                       f"            ctx.edges = {_edges(tensors)}"]
         if op.mutates:
-            lines += [f"        check_inplace({params[0].name}, ctx.edges is not None, OP.name)"]
+            first = params[0].name
+            each = f"for _t in {first}: " if _kind(params[0]) == "Sequence[Tensor]" else f"_t = {first}; "
+            lines += [f"        {each}check_inplace(_t, ctx.edges is not None, OP.name)"]
         lines += [f"        out = FORWARD(ctx, {', '.join(call)})", "    except WRONG as e:",
                   f"        raise explain(OP, {arguments}, e)", "    if ctx.edges is not None: record(ctx, out)"]
         if op.mutates:
             lines[-1] = "    if ctx.edges is not None: record(ctx, ())"
-            lines += [f"    rebase({params[0].name}, (ctx, 0) if ctx.edges is not None else None)", f"    out = {params[0].name}"]
+            lines += [f"    {each}rebase(_t, (ctx, 0) if ctx.edges is not None else None)", f"    out = {first}"]
         if op.may_view:
             again = ", ".join(["ENTRY", *[f"{p.name}={p.name}" for p in params[1:]]])
             lines += ["    if ctx.view:", "        if out.__class__ is tuple:",

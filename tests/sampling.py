@@ -93,4 +93,9 @@ def relayout(a: np.ndarray, layout: str) -> np.ndarray:
 
 def call(op: Any, args: list, kwargs: dict) -> Any:
     """Call an op; one that overwrites its first argument gets a copy of it."""
-    return op.call(args[0].clone(), *args[1:], **kwargs) if op.mutates else op.call(*args, **kwargs)
+    return op.call(cloned(args[0]), *args[1:], **kwargs) if op.mutates else op.call(*args, **kwargs)
+
+
+def cloned(a: Any) -> Any:
+    """A copy of a tensor, or of each of a list."""
+    return [t.clone() for t in a] if isinstance(a, list) else a.clone()

@@ -16,7 +16,7 @@ try:
 except cupy.cuda.runtime.CUDARuntimeError:
     pytest.skip("needs a CUDA GPU", allow_module_level=True)
 
-KERNELS = {path: call for op, path, _, _, _, call, _ in cuda.kernels() if op == "matmul"}
+KERNELS = {path: call for op, path, _, _, _, call, *_ in cuda.kernels() if op == "matmul"}
 RUNGS = sorted((path, name) for op, path, types, *_ in cuda.kernels() if op == "matmul" for name in types.split())
 
 

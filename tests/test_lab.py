@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from commands import fails, run
-from sampling import CASES, case_id, leaf, realise, rng_for
+from sampling import CASES, case_id, cloned, leaf, realise, rng_for, tensors_in
 
 import tensorgrad as tg
 from tensorgrad import dispatch
@@ -103,7 +103,7 @@ def test_every_kernel_of_every_op(kernel):
     op, dtype = dispatch._ops[kernel.op], next((t for t in ("float32", "bfloat16", "float64") if t in kernel.dtypes), None)
 
     def for_kernel(case):  # one with floats, in a dtype the kernel computes; integers as they are
-        types = [a.dtype for a in case.args if isinstance(a, T)]
+        types = [t.dtype for a in case.args for t in (a if isinstance(a, list) else [a]) if isinstance(t, T)]
         return "float" in types if dtype else bool(types) and all(t in kernel.dtypes for t in types)
 
     good = [case for o, case in CASES if o is op and case.error is None and for_kernel(case)]
@@ -292,8 +292,8 @@ def test_the_oracle_takes_every_case_of_every_op():
             args, kwargs = realise(case, rng_for(watched, case), leaf("float32"))
             with tg.no_grad():
                 if watched.mutates:
-                    args = [args[0].clone(), *args[1:]]
-                before = [(t.array, t.array.copy()) for t in args if isinstance(t, tg.Tensor)] if watched.mutates else []
+                    args = [cloned(args[0]), *args[1:]]
+                before = [(t.array, t.array.copy()) for t in tensors_in(args, {})] if watched.mutates else []
                 watched.call(*args, **kwargs)
     finally:
         OBSERVERS.remove(observe)

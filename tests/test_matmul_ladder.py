@@ -147,7 +147,7 @@ def test_the_same_bits_in_any_order_of_threads(path, name):
 @pytest.mark.parametrize("parts", [1, 2, 5, 64])
 def test_any_number_of_parts_of_k(parts, name):
     rng = np.random.default_rng(parts)
-    split_k = next(call for op, path, *_, call, _ in emu.ext.kernels() if (op, path) == ("matmul", "cuda/split_k"))
+    split_k = next(call for op, path, _, _, _, call, *_ in emu.ext.kernels() if (op, path) == ("matmul", "cuda/split_k"))
     for k in (0, 1, 31, 33, 160, 500):
         a, b = operand(rng, (2, 17, k), NUMPY[name], "N"), operand(rng, (2, k, 70), NUMPY[name], "T")
         out = emu.xp.empty((2, 17, 70), NUMPY[name])

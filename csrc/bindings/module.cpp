@@ -1,4 +1,4 @@
-// The one Python module built from csrc: a list of kernels, each a callable that takes arrays, numbers and None.
+// The one Python module built from csrc: a list of kernels, each a callable that takes arrays, lists of them, numbers and None.
 // A kernel object is called through CPython's vectorcall: unpacking ten arguments costs well under a microsecond.
 #include <omp.h>
 #include <pybind11/numpy.h>
@@ -6,6 +6,7 @@
 #include <pybind11/stl.h>
 
 #include <cstddef>
+#include <vector>
 
 #include "../core/registry.h"
 
@@ -91,8 +92,20 @@ constexpr bool ON_DEVICE = true;
 constexpr bool ON_DEVICE = false;
 #endif
 
-// Fills `v` from a Python argument; returns its element count.
-int64_t unpack(PyObject* arg, Value& v, PyTypeObject* ndarray) {
+// Fills `a` from an array; returns its element count.
+int64_t unpack_array(PyObject* arg, Array& a, PyTypeObject* ndarray) {
+    const bool host = PyObject_TypeCheck(arg, ndarray);
+    if (ON_DEVICE && host) throw std::invalid_argument("CUDA kernels take arrays in the GPU's memory (CuPy's), not NumPy arrays");
+    if (!host && !(ON_DEVICE && PyObject_HasAttrString(arg, "__cuda_array_interface__")))
+        throw std::invalid_argument(std::string("kernels take arrays, numbers and None, not ") + Py_TYPE(arg)->tp_name);
+    const int64_t n = host ? unpack_host(arg, a) : unpack_device(arg, a);
+    static char empty;
+    if (!a.data) a.data = &empty;  // an empty array is not None
+    return n;
+}
+
+// Fills `v` from a Python argument; returns its element count. The arrays of a list are kept in `lists`.
+int64_t unpack(PyObject* arg, Value& v, std::vector<std::vector<Array>>& lists, PyTypeObject* ndarray) {
     if (arg == Py_None) {
         v.kind = Value::none;
         v.a.data = nullptr;
@@ -109,15 +122,25 @@ int64_t unpack(PyObject* arg, Value& v, PyTypeObject* ndarray) {
         if (v.i == -1 && PyErr_Occurred()) throw py::error_already_set();
         return 0;
     }
-    const bool host = PyObject_TypeCheck(arg, ndarray);
-    if (ON_DEVICE && host) throw std::invalid_argument("CUDA kernels take arrays in the GPU's memory (CuPy's), not NumPy arrays");
-    if (!host && !(ON_DEVICE && PyObject_HasAttrString(arg, "__cuda_array_interface__")))
-        throw std::invalid_argument(std::string("kernels take arrays, numbers and None, not ") + Py_TYPE(arg)->tp_name);
+    if (PyList_Check(arg)) {
+        v.kind = Value::list;
+        std::vector<Array>& items = lists.emplace_back(size_t(PyList_GET_SIZE(arg)));
+        int64_t n = 0;
+        for (size_t i = 0; i < items.size(); ++i)
+            if (PyObject* item = PyList_GET_ITEM(arg, Py_ssize_t(i)); item != Py_None) n += unpack_array(item, items[i], ndarray);
+        v.list_of = {items.data(), int64_t(items.size())};
+        return n;
+    }
     v.kind = Value::array;
-    const int64_t n = host ? unpack_host(arg, v.a) : unpack_device(arg, v.a);
-    static char empty;
-    if (!v.a.data) v.a.data = &empty;  // an empty array is not None
-    return n;
+    return unpack_array(arg, v.a, ndarray);
+}
+
+void check_writeable(PyObject* arg, int position, PyTypeObject* ndarray) {
+    if (PyList_Check(arg)) {
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(arg); ++i) check_writeable(PyList_GET_ITEM(arg, i), position, ndarray);
+    } else if (PyObject_TypeCheck(arg, ndarray) && !(py::detail::array_proxy(arg)->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_)) {
+        throw std::invalid_argument("argument " + std::to_string(position) + " is read-only but would be written");
+    }
 }
 
 PyTypeObject* ndarray_type() {
@@ -133,11 +156,11 @@ PyObject* kernel_call(PyObject* self, PyObject* const* args, size_t flags, PyObj
         if (n != k.arity) throw std::invalid_argument("expected " + std::to_string(k.arity) + " arguments, got " + std::to_string(n));
         tg::check_chip(k);
         Value values[MAX_ARGS];
+        std::vector<std::vector<Array>> lists;
         int64_t largest = 0;
-        for (int i = 0; i < n; ++i) largest = std::max(largest, unpack(args[i], values[i], ndarray_type()));
+        for (int i = 0; i < n; ++i) largest = std::max(largest, unpack(args[i], values[i], lists, ndarray_type()));
         for (int i : k.writes)
-            if (!ON_DEVICE && values[i].kind == Value::array && !(py::detail::array_proxy(args[i])->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_))
-                throw std::invalid_argument("argument " + std::to_string(i) + " is read-only but would be written");
+            if (!ON_DEVICE) check_writeable(args[i], i, ndarray_type());
         if (largest >= RELEASE_GIL_FROM) {
             py::gil_scoped_release release;
             tg::invoke(k, values);
@@ -198,9 +221,9 @@ PYBIND11_MODULE(TG_MODULE, m) {
         py::list out;
         for (const tg::Kernel& k : tg::registry())
             out.append(py::make_tuple(k.op, k.path, k.dtypes, k.source, py::tuple(py::cast(k.writes)), make_kernel(k),
-                                      py::make_tuple(k.chips.first, k.chips.last)));
+                                      py::make_tuple(k.chips.first, k.chips.last), k.deterministic));
         return out;
-    }, "(op, path, dtypes, source, positions written, callable, (first, last) compute capability) of every kernel");
+    }, "(op, path, dtypes, source, positions written, callable, (first, last) compute capability, whether deterministic) of every kernel");
     m.def("set_num_threads", [](int n) { omp_set_num_threads(n); });
     m.def("get_num_threads", [] { return omp_get_max_threads(); });
 #ifdef TG_EXTRAS

@@ -35,6 +35,15 @@ struct Array {
     }
 };
 
+// Arrays that a kernel takes as one argument: a list in Python, where None may stand for some of them or for all.
+struct Arrays {
+    Array* items = nullptr;
+    int64_t count = 0;
+
+    Array& operator[](int64_t i) const { return items[i]; }
+    explicit operator bool() const { return count > 0; }  // false: Python passed None, or a list of nothing
+};
+
 // The C++ type behind a dtype, for `dispatch(x.dtype, [&]<class T>() { ... })` over float and double.
 template <class F> void dispatch_float(DType dtype, const char* op, F&& f) {
     if (dtype == DType::float32) f.template operator()<float>();

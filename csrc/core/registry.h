@@ -1,7 +1,8 @@
 // Kernels register themselves: TG_KERNEL(softmax, "cpu/rows", "float32 float64", softmax_rows) at file scope.
 // A kernel for some chips only says which: TG_KERNEL(..., Chips{80}) from compute capability 8.0 on, Chips{90, 99} for Hopper alone.
+// A kernel that gives other bits the next time, by atomics on floats say, ends its line with Chips{}, NOT_DETERMINISTIC.
 // A kernel is an ordinary function. Its parameters say how Python arguments arrive: `const Array&` is read, `Array&` is
-// written, int64_t, double and bool are numbers. None arrives as an Array that is false.
+// written, `const Arrays&` and `Arrays&` are lists of them, int64_t, double and bool are numbers. None arrives as an Array that is false.
 #pragma once
 #include <string>
 #include <type_traits>
@@ -13,8 +14,9 @@
 namespace tg {
 
 struct Value {  // one argument as it came from Python
-    enum Kind : uint8_t { none, array, integer, real } kind = none;
+    enum Kind : uint8_t { none, array, list, integer, real } kind = none;
     Array a;
+    Arrays list_of;
     int64_t i = 0;
     double d = 0;
 };
@@ -23,12 +25,15 @@ struct Chips {  // compute capabilities, 80 for 8.0, that a kernel runs on: from
     int first = 0, last = 9999;
 };
 
+constexpr bool NOT_DETERMINISTIC = false;
+
 struct Kernel {
     const char* op;
     const char* path;    // family/rung
     const char* dtypes;  // names, separated by blanks
     const char* source;
     Chips chips;
+    bool deterministic;
     int arity;
     std::vector<int> writes;
     void (*call)(Value*);
@@ -64,12 +69,15 @@ template <class P> P& as_parameter(Value& v, int index) {
     if constexpr (std::is_same_v<T, Array>) {
         if (v.kind != Value::array && v.kind != Value::none) wrong("an array or None");
         return v.a;
+    } else if constexpr (std::is_same_v<T, Arrays>) {
+        if (v.kind != Value::list && v.kind != Value::none) wrong("a list of arrays or None");
+        return v.list_of;
     } else if constexpr (std::is_same_v<T, double>) {
         if (v.kind == Value::integer) v.d = double(v.i);
         else if (v.kind != Value::real) wrong("a number");
         return v.d;
     } else {
-        static_assert(std::is_same_v<T, int64_t>, "kernel parameters are Array&, const Array&, int64_t, double");
+        static_assert(std::is_same_v<T, int64_t>, "kernel parameters are Array&, Arrays& (const or not), int64_t, double");
         if (v.kind != Value::integer) wrong("an integer");
         return v.i;
     }
@@ -84,11 +92,11 @@ template <class... P, void (*F)(P...)> struct Adapter<F> {
     static std::vector<int> writes() {
         std::vector<int> out;
         int i = 0;
-        ((std::is_same_v<P, Array&> ? out.push_back(i++) : void(i++)), ...);
+        ((std::is_same_v<P, Array&> || std::is_same_v<P, Arrays&> ? out.push_back(i++) : void(i++)), ...);
         return out;
     }
-    static bool add(const char* op, const char* path, const char* dtypes, const char* source, Chips chips = {}) {
-        registry().push_back({op, path, dtypes, source, chips, int(sizeof...(P)), writes(), &call});
+    static bool add(const char* op, const char* path, const char* dtypes, const char* source, Chips chips = {}, bool deterministic = true) {
+        registry().push_back({op, path, dtypes, source, chips, deterministic, int(sizeof...(P)), writes(), &call});
         return true;
     }
 };

@@ -92,23 +92,48 @@ void copy_elements(const tg::Array& a, char* data, ptrdiff_t shift, int dim) {
     for (int64_t i = 0; i < a.shape[dim]; ++i) copy_elements(a, data + i * a.strides[dim] * int64_t(item), shift, dim + 1);
 }
 
+std::string shape_of(const tg::Array& a) {
+    std::string shape;
+    for (int d = 0; d < a.ndim; ++d) shape += (d ? ", " : "") + std::to_string(a.shape[d]);
+    return std::string(tg::name_of(a.dtype)) + " (" + shape + (a.ndim == 1 ? ",)" : ")");
+}
+
+struct Given {  // an array of a call: an argument, or an item of one that is a list
+    tg::Array* array;
+    bool written;
+    std::string name;
+    char* original;
+};
+
+std::vector<Given> arrays_of(const tg::Kernel& kernel, tg::Value* values) {
+    std::vector<Given> given;
+    for (int i = 0; i < kernel.arity; ++i) {
+        const bool written = std::find(kernel.writes.begin(), kernel.writes.end(), i) != kernel.writes.end();
+        const auto add = [&](tg::Array& a, const std::string& item) {
+            if (a) given.push_back({&a, written, "argument " + std::to_string(i) + item + ", " + shape_of(a), a.ptr<char>()});
+        };
+        if (values[i].kind == tg::Value::array) add(values[i].a, "");
+        if (values[i].kind == tg::Value::list)
+            for (int64_t k = 0; k < values[i].list_of.count; ++k) add(values[i].list_of[k], "[" + std::to_string(k) + "]");
+    }
+    return given;
+}
+
 struct Piece {  // arrays that overlap share a buffer
     Extent memory;
-    std::vector<int> arguments;
+    std::vector<size_t> arrays;
     bool written = false;
     Buffer buffer;
 };
 
-std::vector<Piece> pieces_of(const tg::Kernel& kernel, tg::Value* values) {
+std::vector<Piece> pieces_of(const std::vector<Given>& given) {
     std::vector<Piece> pieces;
-    for (int i = 0; i < kernel.arity; ++i) {
-        if (values[i].kind != tg::Value::array) continue;
-        const bool written = std::find(kernel.writes.begin(), kernel.writes.end(), i) != kernel.writes.end();
-        Piece now{extent(values[i].a), {i}, written, {}};
+    for (size_t i = 0; i < given.size(); ++i) {
+        Piece now{extent(*given[i].array), {i}, given[i].written, {}};
         for (auto p = pieces.begin(); p != pieces.end();) {
             if (p->memory.low < now.memory.high && now.memory.low < p->memory.high) {
                 now.memory = {std::min(now.memory.low, p->memory.low), std::max(now.memory.high, p->memory.high)};
-                now.arguments.insert(now.arguments.begin(), p->arguments.begin(), p->arguments.end());
+                now.arrays.insert(now.arrays.begin(), p->arrays.begin(), p->arrays.end());
                 now.written |= p->written;
                 p = pieces.erase(p);
             } else {
@@ -120,36 +145,25 @@ std::vector<Piece> pieces_of(const tg::Kernel& kernel, tg::Value* values) {
     return pieces;
 }
 
-std::string name_of(const tg::Value* values, int i) {
-    const tg::Array& a = values[i].a;
-    std::string shape;
-    for (int d = 0; d < a.ndim; ++d) shape += (d ? ", " : "") + std::to_string(a.shape[d]);
-    return "argument " + std::to_string(i) + ", " + tg::name_of(a.dtype) + " (" + shape + (a.ndim == 1 ? ",)" : ")");
-}
-
 }  // namespace
 
 void call_guarded(const tg::Kernel& kernel, tg::Value* values) {
-    std::vector<Piece> pieces = pieces_of(kernel, values);
-    std::vector<char*> original(size_t(kernel.arity), nullptr);
+    const std::vector<Given> given = arrays_of(kernel, values);
+    std::vector<Piece> pieces = pieces_of(given);
     for (Piece& p : pieces) {
         const auto bytes = size_t(p.memory.high - p.memory.low);
-        p.buffer = take(bytes, reinterpret_cast<uintptr_t>(p.memory.low) % 16, name_of(values, p.arguments[0]), p.written);
+        p.buffer = take(bytes, reinterpret_cast<uintptr_t>(p.memory.low) % 16, given[p.arrays[0]].name, p.written);
         std::memcpy(p.buffer.begin, p.memory.low, bytes);
-        for (int i : p.arguments) {
-            original[size_t(i)] = values[i].a.ptr<char>();
-            values[i].a.data = p.buffer.begin + (values[i].a.ptr<char>() - p.memory.low);
-        }
+        for (size_t i : p.arrays) given[i].array->data = p.buffer.begin + (given[i].original - p.memory.low);
     }
     std::string damage;
     const auto finish = [&](bool copy) {
         for (Piece& p : pieces) {
-            for (int i : kernel.writes) {
-                tg::Array& a = values[i].a;
-                if (!copy || !p.written || std::find(p.arguments.begin(), p.arguments.end(), i) == p.arguments.end()) continue;
-                const ptrdiff_t shift = original[size_t(i)] - a.ptr<char>();
-                if (a.contiguous()) std::memcpy(original[size_t(i)], a.data, size_t(a.size()) * DTYPE_SIZES[size_t(a.dtype)]);
-                else if (a.size()) copy_elements(a, a.ptr<char>(), shift, 0);
+            for (size_t i : p.arrays) {
+                const tg::Array& a = *given[i].array;
+                if (!copy || !given[i].written) continue;
+                if (a.contiguous()) std::memcpy(given[i].original, a.data, size_t(a.size()) * DTYPE_SIZES[size_t(a.dtype)]);
+                else if (a.size()) copy_elements(a, a.ptr<char>(), given[i].original - a.ptr<char>(), 0);
             }
             const std::string wrong = give_back(p.buffer);
             if (damage.empty()) damage = wrong;

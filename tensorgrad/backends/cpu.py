@@ -106,7 +106,7 @@ def to_numpy(array: np.ndarray) -> np.ndarray:
 
 
 def load_kernels() -> Iterator[tuple]:
-    """(op, rung, dtypes, source, writes, callable, chips) of every kernel compiled into the extension."""
+    """(op, rung, dtypes, source, writes, callable, chips, whether deterministic) of every kernel compiled into the extension."""
     yield from ext.kernels()
 
 

@@ -93,7 +93,7 @@ def to_numpy(array: np.ndarray) -> np.ndarray:
 
 
 def load_kernels() -> Iterator[tuple]:
-    """(op, rung, dtypes, source, writes, callable, chips) of every CUDA kernel compiled for the emulator."""
+    """(op, rung, dtypes, source, writes, callable, chips, whether deterministic) of every CUDA kernel compiled for the emulator."""
     yield from ext.kernels()
 
 

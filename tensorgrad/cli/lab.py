@@ -14,8 +14,8 @@ from ..errors import UserError
 def lab(
     op: Annotated[str, typer.Argument(help="an operation with CUDA kernels, e.g. matmul")],
     kernel: Annotated[str | None, typer.Option(help="the rung, e.g. v02_shared; all are compared if left out")] = None,
-    shape: Annotated[list[str] | None, typer.Option(help="an operand: 128x64, scalar, none, or 8:int64:0:10 for integers in [0, 10); one "
-                                                         "for each")] = None,
+    shape: Annotated[list[str] | None, typer.Option(help="an operand: 128x64, scalar, none, 8:int64:0:10 for integers in [0, 10), or a "
+                                                         "list [7,3x5] of tensors; one for each")] = None,
     dtype: Annotated[str | None, typer.Option(help="of the floating operands [default: the first the rung computes]")] = None,
     layout: Annotated[str | None, typer.Option(help="a letter per operand: N as it is, T transposed in memory, C channels last")] = None,
     option: Annotated[list[str] | None, typer.Option(help="an option of the operation, e.g. stride=2")] = None,
@@ -105,9 +105,11 @@ def _print(shown: Any) -> None:
 
 
 def operand(text: str) -> Any:
-    """A shape, or a `T`, from what stands after --shape."""
+    """A shape, a `T`, or a list of these, from what stands after --shape."""
     from ..cases import T
 
+    if text.startswith("[") and text.endswith("]"):
+        return [operand(one) for one in text[1:-1].split(",")]
     size, *rest = text.split(":")
     try:
         if text == "none":
@@ -119,7 +121,7 @@ def operand(text: str) -> Any:
             return shape
         low, high = map(float, rest[1:] or (0, 2))
     except ValueError:
-        raise UserError(f"lab: --shape {text!r} is none of 128x64, scalar, none, 8:int64:0:10") from None
+        raise UserError(f"lab: --shape {text!r} is none of 128x64, scalar, none, 8:int64:0:10, [7,3x5]") from None
     return T(*shape, dtype=rest[0], low=low, high=high)
 
 

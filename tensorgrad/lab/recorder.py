@@ -98,7 +98,8 @@ class record:
         def run(*args: Any) -> None:
             with self._lock:
                 if op is not None and op.mutates and self.report.checked:
-                    self._before += [(args[i], args[i].copy()) for i in kernel.writes if args[i] is not None]
+                    written = [a for i in kernel.writes for a in (args[i] if isinstance(args[i], list) else [args[i]])]
+                    self._before += [(a, a.copy()) for a in written if a is not None]
                 self._lab.configure(*self._emu.ext.settings())
                 self._lab.start(self.metrics, self.races)
                 try:
@@ -174,7 +175,7 @@ def _has_tensors(a: Any) -> bool:
 def described(op: Any, args: tuple) -> str:
     """`float32 (128, 64), (64, 96), dim=1`: the dtype of the first tensor, the shapes, and what is not left to its default."""
     params = [p for p in inspect.signature(op.forward).parameters.values() if p.name != "ctx"]
-    tensors = [t for t in args if isinstance(t, Tensor)]
+    tensors = [t for a in args for t in (a if isinstance(a, (list, tuple)) else [a]) if isinstance(t, Tensor)]
     first = tensors[0].dtype.name if tensors else ""
 
     def one(a: Any) -> str:
