@@ -23,6 +23,8 @@ CONFIGS = [
     ("AdamW", {"lr": 0.01, "weight_decay": 0.3, "amsgrad": True, "maximize": True}),
     ("RMSprop", {}),
     ("RMSprop", {"lr": 0.01, "momentum": 0.9, "centered": True, "weight_decay": 0.01, "alpha": 0.9}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.7, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
     ("Adagrad", {}),
     ("Adagrad", {"lr": 0.1, "lr_decay": 0.05, "weight_decay": 0.01, "initial_accumulator_value": 0.5, "maximize": True}),
 ]
@@ -191,6 +193,7 @@ def test_closure_and_zero_grad():
     (lambda p: optim.Adam([p], betas=(1.0, 0.9)), ValueError, "Adam: betas[0] must lie in [0, 1), got 1.0"),
     (lambda p: optim.AdamW([p], eps=-1e-8), ValueError, "AdamW: eps"),
     (lambda p: optim.RMSprop([p], alpha=-1), ValueError, "RMSprop: alpha"),
+    (lambda p: optim.Adadelta([p], rho=1.5), ValueError, "Adadelta: rho must lie in [0, 1], got 1.5"),
     (lambda p: optim.Adagrad([p], lr_decay=-1), ValueError, "Adagrad: lr_decay"),
     (lambda p: optim.SGD([]), ValueError, "the list of parameters is empty"),
     (lambda p: optim.SGD(p), TypeError, "must be a list of tensors, not one tensor"),
@@ -240,7 +243,7 @@ def test_clipping():
         clip_grad_norm_(params, 1.0, norm_type=0)
 
 
-@pytest.mark.parametrize("cls", [tg.optim.SGD, tg.optim.Adam, tg.optim.RMSprop, tg.optim.Adagrad])
+@pytest.mark.parametrize("cls", [tg.optim.SGD, tg.optim.Adam, tg.optim.RMSprop, tg.optim.Adagrad, tg.optim.Adadelta])
 @pytest.mark.parametrize("new", [lambda: tg.ones(10000), lambda: tg.ones(4, dtype=tg.float64)])
 def test_state_of_a_parameter_that_changed_is_refused(cls, new):
     """A kernel that trusted the old state would read and write beyond it."""

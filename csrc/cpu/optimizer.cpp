@@ -1,9 +1,9 @@
 // Optimizer steps, each one pass over memory per parameter: gradient, state and parameter are read once and written once.
 // Element i is computed from element i of each array alone, so threads and vector width do not change the result.
-#include <cmath>
+#include <cstring>
 
 #include "../core/parallel.h"
-#include "../core/registry.h"
+#include "../core/steps.h"
 
 namespace tg {
 namespace {
@@ -18,92 +18,50 @@ template <class F> void each(int64_t n, const F& shared) {
     });
 }
 
-// The gradient as the step uses it: negated to maximise, with weight decay added.
-template <class T> struct Gradient {
-    const T *g, *p;
-    T sign, decay;
-    Gradient(const Array& g_, const Array& p_, double weight_decay, int64_t maximize)
-        : g(g_.ptr<T>()), p(p_.ptr<T>()), sign(maximize ? T(-1) : T(1)), decay(T(weight_decay)) {}
-    T operator()(int64_t i) const { return sign * g[i] + decay * p[i]; }
+template <class T, int STATES> struct Pointers {
+    T* p;
+    const T* g;
+    T* s[STATES];
 };
 
-// buf = momentum buf + (1 - dampening) g (buf = g at first); p -= lr (nesterov ? g + momentum buf : buf)
-void sgd_step(Array& p_, const Array& g_, Array& buf_, double lr_, double momentum_, double dampening, double weight_decay,
-              int64_t nesterov, int64_t maximize, int64_t first) {
-    dispatch_float(p_.dtype, "sgd_step", [&]<class T>() {
-        T *p = p_.ptr<T>(), *buf = buf_.ptr<T>();
-        const Gradient<T> gradient(g_, p_, weight_decay, maximize);
-        const T lr = T(lr_), momentum = T(momentum_), fresh = first ? T(1) : T(1 - dampening);
-        if (!buf) return each(p_.size(), [=](int64_t i) { p[i] -= lr * gradient(i); });
-        if (first) each(p_.size(), [=](int64_t i) { buf[i] = 0; });
-        each(p_.size(), [=](int64_t i) {
-            const T g = gradient(i), b = momentum * buf[i] + fresh * g;
-            buf[i] = b;
-            p[i] -= lr * (nesterov ? g + momentum * b : b);
-        });
+// One parameter; a bit of HAS for each state that is there.
+template <unsigned HAS, class T, class Step, int STATES, size_t... J>
+void one(int64_t n, const Pointers<T, STATES>& to, const Step& step, std::index_sequence<J...>) {
+    each(n, [=](int64_t i) {
+        T s[STATES] = {(HAS >> J & 1 ? to.s[J][i] : T(0))...};
+        to.p[i] = step(to.p[i], to.g[i], s);
+        ((HAS >> J & 1 ? void(to.s[J][i] = s[J]) : void()), ...);
     });
 }
 
-// m = lerp(m, g, 1 - beta1); v = beta2 v + (1 - beta2) g^2; p -= step_size m / (sqrt(v) / root_correction + eps)
-void adam_step(Array& p_, const Array& g_, Array& m_, Array& v_, Array& top_, double step_size_, double root_correction, double beta1,
-               double beta2, double eps_, double weight_decay, double shrink_, int64_t maximize) {
-    dispatch_float(p_.dtype, "adam_step", [&]<class T>() {
-        T *p = p_.ptr<T>(), *m = m_.ptr<T>(), *v = v_.ptr<T>(), *top = top_.ptr<T>();
-        const Gradient<T> gradient(g_, p_, weight_decay, maximize);
-        const T step_size = T(step_size_), correction = T(1 / root_correction), eps = T(eps_), shrink = T(shrink_);
-        const T keep = T(beta2), first = T(1 - beta1), second = T(1 - beta2);
-        const auto update = [=](int64_t i, auto largest) {
-            const T g = gradient(i), mean = m[i] + first * (g - m[i]), square = keep * v[i] + second * g * g;
-            m[i] = mean;
-            v[i] = square;
-            p[i] = shrink * p[i] - step_size * mean / (std::sqrt(largest(i, square)) * correction + eps);
-        };
-        if (!top) return each(p_.size(), [=](int64_t i) { update(i, [](int64_t, T square) { return square; }); });
-        each(p_.size(), [=](int64_t i) {
-            update(i, [=](int64_t j, T square) { return top[j] = square > top[j] || square != square ? square : top[j]; });
-        });
-    });
+// `one` for the states there are: a loop of its own for each combination.
+template <unsigned HAS, int J, class T, class Step, int STATES>
+void with_states(int64_t n, const Pointers<T, STATES>& to, const Step& step) {
+    if constexpr (J == STATES) return one<HAS>(n, to, step, std::make_index_sequence<STATES>{});
+    else if constexpr (Step::NEEDED >> J & 1) return with_states<(HAS | 1u << J), J + 1>(n, to, step);
+    else if (to.s[J]) return with_states<(HAS | 1u << J), J + 1>(n, to, step);
+    else return with_states<HAS, J + 1>(n, to, step);
 }
 
-// s = alpha s + (1 - alpha) g^2; centred: minus the squared mean gradient; p -= lr (momentum buffer of) g / (sqrt(s) + eps)
-void rmsprop_step(Array& p_, const Array& g_, Array& s_, Array& mean_, Array& buf_, double lr_, double alpha_, double eps_,
-                  double weight_decay, double momentum_, int64_t maximize) {
-    dispatch_float(p_.dtype, "rmsprop_step", [&]<class T>() {
-        T *p = p_.ptr<T>(), *s = s_.ptr<T>(), *mean = mean_.ptr<T>(), *buf = buf_.ptr<T>();
-        const Gradient<T> gradient(g_, p_, weight_decay, maximize);
-        const T lr = T(lr_), alpha = T(alpha_), rest = T(1 - alpha_), eps = T(eps_), momentum = T(momentum_);
-        each(p_.size(), [=](int64_t i) {
-            const T g = gradient(i);
-            T square = s[i] = alpha * s[i] + rest * g * g;
-            if (mean) {
-                mean[i] += rest * (g - mean[i]);
-                square -= mean[i] * mean[i];
-            }
-            T update = g / (std::sqrt(square) + eps);
-            if (buf) update = buf[i] = momentum * buf[i] + update;
-            p[i] -= lr * update;
-        });
-    });
-}
+struct Fused {
+    template <template <class> class Step, int STATES, class... N> static void run(const Parameters<STATES>& all, N... numbers) {
+        for (int64_t k = 0; k < all.p.count; ++k) {
+            const Array& p = all.p[k];
+            dispatch_float(p.dtype, "the step", [&]<class T>() {
+                Pointers<T, STATES> to{all.master ? all.master[k].template ptr<T>() : p.template ptr<T>(), all.g[k].template ptr<T>(), {}};
+                for (int j = 0; j < STATES; ++j) to.s[j] = all.has(j) ? (*all.s[j])[k].template ptr<T>() : nullptr;
+                with_states<0, 0>(p.size(), to, all.template step<Step<T>>(numbers...));
+                if (all.master) std::memcpy(p.data, to.p, size_t(p.size()) * sizeof(T));
+            });
+        }
+    }
+};
 
-// s += g^2; p -= rate g / (sqrt(s) + eps)
-void adagrad_step(Array& p_, const Array& g_, Array& s_, double rate_, double eps_, double weight_decay, int64_t maximize) {
-    dispatch_float(p_.dtype, "adagrad_step", [&]<class T>() {
-        T *p = p_.ptr<T>(), *s = s_.ptr<T>();
-        const Gradient<T> gradient(g_, p_, weight_decay, maximize);
-        const T rate = T(rate_), eps = T(eps_);
-        each(p_.size(), [=](int64_t i) {
-            const T g = gradient(i), square = s[i] + g * g;
-            s[i] = square;
-            p[i] -= rate * g / (std::sqrt(square) + eps);
-        });
-    });
-}
-
-TG_KERNEL(sgd_step, "cpu/fused", "float32 float64", sgd_step)
-TG_KERNEL(adam_step, "cpu/fused", "float32 float64", adam_step)
-TG_KERNEL(rmsprop_step, "cpu/fused", "float32 float64", rmsprop_step)
-TG_KERNEL(adagrad_step, "cpu/fused", "float32 float64", adagrad_step)
+TG_KERNEL(sgd_step, "cpu/fused", "float32 float64", StepKernel<steps::Sgd>::run<Fused>)
+TG_KERNEL(adam_step, "cpu/fused", "float32 float64", StepKernel<steps::Adam>::run<Fused>)
+TG_KERNEL(rmsprop_step, "cpu/fused", "float32 float64", StepKernel<steps::Rmsprop>::run<Fused>)
+TG_KERNEL(adagrad_step, "cpu/fused", "float32 float64", StepKernel<steps::Adagrad>::run<Fused>)
+TG_KERNEL(adadelta_step, "cpu/fused", "float32 float64", StepKernel<steps::Adadelta>::run<Fused>)
 
 }  // namespace
 }  // namespace tg

@@ -1,7 +1,7 @@
-"""adagrad_step: one step of Adagrad on one parameter."""
+"""adagrad_step: one step of Adagrad."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from ..cases import Case
 from ..graph import Node
 from ..op import rung
 from ..tensor import Tensor
-from .sgd_step import FusedStep
+from .shared.stepping import FusedStep, States
 
 
 class AdagradStep(FusedStep):
@@ -20,20 +20,26 @@ class AdagradStep(FusedStep):
     """
 
     name = "adagrad_step"
+    arithmetic = 8
 
-    def forward(self, ctx: Node, input: Tensor, grad: Tensor, sum: Tensor, lr: float, eps: float = 1e-10, weight_decay: float = 0.0,
-                maximize: bool = False) -> None:
-        self.run(input, grad, (sum,), lr, eps, weight_decay, int(maximize))
+    def forward(self, ctx: Node, input: Sequence[Tensor], grad: Sequence[Tensor], sum: Sequence[Tensor], lr: float, eps: float = 1e-10,
+                weight_decay: float = 0.0, maximize: bool = False, master: States = None) -> None:
+        self.run(input, grad, master, (sum,), lr, eps, weight_decay, int(maximize))
 
-    @rung("cpu/numpy", writes=(0, 2))
-    def in_numpy(self, p: Any, g: Any, s: Any, lr: float, eps: float, weight_decay: float, maximize: int) -> None:
-        g = (-g if maximize else g) + weight_decay * p
-        s += g * g
-        p -= lr * g / (np.sqrt(s) + eps)
+    @rung("cpu/numpy", writes=(0, 1, 3))
+    def in_numpy(self, params: Any, master: Any, grads: Any, sums: Any, lr: float, eps: float, weight_decay: float, maximize: int) -> None:
+        for p, g, s in self.each(params, master, grads, sums):
+            g = (-g if maximize else g) + weight_decay * p
+            s += g * g
+            p -= lr * g / (np.sqrt(s) + eps)
 
-    def reference(self, p: Any, g: Any, s: Any, lr: float, eps: float = 1e-10, weight_decay: float = 0.0, maximize: bool = False) -> Any:
-        g = (-g if maximize else g) + weight_decay * p
-        return p - lr * g / (np.sqrt(s + g**2) + eps)
+    def reference(self, params: Any, grads: Any, sums: Any, lr: float, eps: float = 1e-10, weight_decay: float = 0.0,
+                  maximize: bool = False) -> Any:
+        def one(p: Any, g: Any, s: Any) -> Any:
+            g = (-g if maximize else g) + weight_decay * p
+            return p - lr * g / (np.sqrt(s + g**2) + eps)
+
+        return [one(*items) for items in zip(params, grads, sums, strict=True)]
 
     def cases(self) -> Iterable[Case]:
         yield from self.sample(1, 0.1, 1e-10, 0.05, True)

@@ -1,7 +1,7 @@
-"""rmsprop_step: one step of RMSprop on one parameter."""
+"""rmsprop_step: one step of RMSprop."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import rung
 from ..tensor import Tensor
-from .sgd_step import FusedStep
+from .shared.stepping import FusedStep, States
 
 
 class RmspropStep(FusedStep):
@@ -21,38 +21,44 @@ class RmspropStep(FusedStep):
     """
 
     name = "rmsprop_step"
+    arithmetic = 12
 
-    def forward(self, ctx: Node, input: Tensor, grad: Tensor, square_avg: Tensor, grad_avg: Tensor | None, momentum_buffer: Tensor | None,
-                lr: float, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0, momentum: float = 0.0,
-                maximize: bool = False) -> None:
-        self.run(input, grad, (square_avg, grad_avg, momentum_buffer), lr, alpha, eps, weight_decay, momentum, int(maximize))
+    def forward(self, ctx: Node, input: Sequence[Tensor], grad: Sequence[Tensor], square_avg: Sequence[Tensor], grad_avg: States,
+                momentum_buffer: States, lr: float, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0,
+                momentum: float = 0.0, maximize: bool = False, master: States = None) -> None:
+        self.run(input, grad, master, (square_avg, grad_avg, momentum_buffer), lr, alpha, eps, weight_decay, momentum, int(maximize))
 
-    @rung("cpu/numpy", writes=(0, 2, 3, 4))
-    def in_numpy(self, p: Any, g: Any, s: Any, mean: Any, buf: Any, lr: float, alpha: float, eps: float, weight_decay: float,
-                 momentum: float, maximize: int) -> None:
-        g = (-g if maximize else g) + weight_decay * p
-        s[...] = alpha * s + (1 - alpha) * g * g
-        square = s
-        if mean is not None:
-            mean += (1 - alpha) * (g - mean)
-            square = s - mean * mean
-        update = g / (np.sqrt(square) + eps)
-        if buf is not None:
-            buf[...] = momentum * buf + update
-            update = buf
-        p -= lr * update
+    @rung("cpu/numpy", writes=(0, 1, 3, 4, 5))
+    def in_numpy(self, params: Any, master: Any, grads: Any, squares: Any, means: Any, buffers: Any, lr: float, alpha: float, eps: float,
+                 weight_decay: float, momentum: float, maximize: int) -> None:
+        for p, g, s, mean, buf in self.each(params, master, grads, squares, means, buffers):
+            g = (-g if maximize else g) + weight_decay * p
+            s[...] = alpha * s + (1 - alpha) * g * g
+            square = s
+            if mean is not None:
+                mean += (1 - alpha) * (g - mean)
+                square = s - mean * mean
+            update = g / (np.sqrt(square) + eps)
+            if buf is not None:
+                buf[...] = momentum * buf + update
+                update = buf
+            p -= lr * update
 
-    def reference(self, p: Any, g: Any, s: Any, mean: Any, buf: Any, lr: float, alpha: float = 0.99, eps: float = 1e-8,
+    def reference(self, params: Any, grads: Any, squares: Any, means: Any, buffers: Any, lr: float, alpha: float = 0.99, eps: float = 1e-8,
                   weight_decay: float = 0.0, momentum: float = 0.0, maximize: bool = False) -> Any:
-        g = (-g if maximize else g) + weight_decay * p
-        s = alpha * s + (1 - alpha) * g**2
-        mean = 0.0 if mean is None else alpha * mean + (1 - alpha) * g
-        update = g / (np.sqrt(s - mean**2) + eps)
-        return p - lr * (update if buf is None else momentum * buf + update)
+        def one(p: Any, g: Any, s: Any, mean: Any, buf: Any) -> Any:
+            g = (-g if maximize else g) + weight_decay * p
+            s = alpha * s + (1 - alpha) * g**2
+            mean = 0.0 if mean is None else alpha * mean + (1 - alpha) * g
+            update = g / (np.sqrt(s - mean**2) + eps)
+            return p - lr * (update if buf is None else momentum * buf + update)
+
+        none = [None] * len(params)
+        return [one(*items) for items in zip(params, grads, squares, means or none, buffers or none, strict=True)]
 
     def cases(self) -> Iterable[Case]:
-        for shape in ((0,), (), (7,), (3, 5), (2, 3, 37)):
-            t, s = T(*shape, grad=False), T(*shape, low=4.0, high=5.0, grad=False)
-            small = T(*shape, low=-0.1, high=0.1, grad=False)
-            yield Case(t, t, s, None, None, 0.1, 0.9, 1e-8, 0.1)
-            yield Case(t, small, s, small, t, 0.1, 0.9, 1e-8, 0.0, 0.8, True)
+        shapes = ((0,), (), (7,), (3, 5), (2, 3, 37), (4099,))
+        t, s = [T(*shape, grad=False) for shape in shapes], [T(*shape, low=4.0, high=5.0, grad=False) for shape in shapes]
+        small = [T(*shape, low=-0.1, high=0.1, grad=False) for shape in shapes]
+        yield Case(t, t, s, None, None, 0.1, 0.9, 1e-8, 0.1)
+        yield Case(t, small, s, small, t, 0.1, 0.9, 1e-8, 0.0, 0.8, True)

@@ -7,7 +7,7 @@ from typing import Any
 from .. import dtypes
 from ..op import fn
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_number, count_step, zeros_like
+from .optimizer import Optimizer, check_number, count_step
 
 
 class Adagrad(Optimizer):
@@ -18,22 +18,25 @@ class Adagrad(Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
-                 initial_accumulator_value: float = 0, eps: float = 1e-10, *, maximize: bool = False):
+                 initial_accumulator_value: float = 0, eps: float = 1e-10, *, maximize: bool = False,
+                 master_weights: bool = False):
         super().__init__(params, {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-                                  "initial_accumulator_value": initial_accumulator_value, "maximize": maximize})
+                                  "initial_accumulator_value": initial_accumulator_value, "maximize": maximize}, master_weights)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         for p in group["params"]:
             self.state[p] = {"step": p.new_zeros((), dtype=dtypes.float32, device="cpu"),
-                             "sum": zeros_like(p, group["initial_accumulator_value"])}
+                             "sum": self.zeros_like(p, group["initial_accumulator_value"])}
 
     def check(self, group: dict[str, Any]) -> None:
         for name in ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"):
             check_number("Adagrad", name, group[name])
 
-    def update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        step = count_step(state)
-        fn.adagrad_step(p, p.grad, state["sum"], group["lr"] / (1 + (step - 1) * group["lr_decay"]), group["eps"], group["weight_decay"],
-                        group["maximize"])
+    def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+            lr = group["lr"] / (1 + (count_step(state) - 1) * group["lr_decay"])
+            return (state["sum"],), (lr, group["eps"], group["weight_decay"], group["maximize"])
+
+        self.run(fn.adagrad_step, of, params)

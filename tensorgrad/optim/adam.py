@@ -7,7 +7,7 @@ from typing import Any
 from .. import dtypes
 from ..op import fn
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_number, count_step, zeros_like
+from .optimizer import Optimizer, check_number, count_step
 
 
 class Adam(Optimizer):
@@ -19,9 +19,10 @@ class Adam(Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0, amsgrad: bool = False, *, maximize: bool = False, decoupled_weight_decay: bool = False):
+                 weight_decay: float = 0, amsgrad: bool = False, *, maximize: bool = False, decoupled_weight_decay: bool = False,
+                 master_weights: bool = False):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
-                                  "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay})
+                                  "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
         for name in ("lr", "eps", "weight_decay"):
@@ -29,13 +30,15 @@ class Adam(Optimizer):
         for i in (0, 1):
             check_number(self._name, f"betas[{i}]", group["betas"][i], "below 1")
 
-    def update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        if not state:
-            state["step"] = p.new_zeros((), dtype=dtypes.float32, device="cpu")
-            state["exp_avg"], state["exp_avg_sq"] = zeros_like(p), zeros_like(p)
-        if group["amsgrad"] and "max_exp_avg_sq" not in state:
-            state["max_exp_avg_sq"] = zeros_like(p)
-        beta1, beta2 = group["betas"]
-        fn.adam_step(p, p.grad, state["exp_avg"], state["exp_avg_sq"], state["max_exp_avg_sq"] if group["amsgrad"] else None,
-                     count_step(state), group["lr"], beta1, beta2, group["eps"], group["weight_decay"], group["decoupled_weight_decay"],
-                     group["maximize"])
+    def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+            if "step" not in state:
+                state["step"] = p.new_zeros((), dtype=dtypes.float32, device="cpu")
+                state["exp_avg"], state["exp_avg_sq"] = self.zeros_like(p), self.zeros_like(p)
+            if group["amsgrad"] and "max_exp_avg_sq" not in state:
+                state["max_exp_avg_sq"] = self.zeros_like(p)
+            states = state["exp_avg"], state["exp_avg_sq"], state["max_exp_avg_sq"] if group["amsgrad"] else None
+            return states, (count_step(state), group["lr"], *group["betas"], group["eps"], group["weight_decay"],
+                            group["decoupled_weight_decay"], group["maximize"])
+
+        self.run(fn.adam_step, of, params)

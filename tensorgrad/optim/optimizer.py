@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .. import autograd, graph
+from .. import autograd, dtypes, graph
+from ..dispatch import HALF
 from ..grad_mode import no_grad
 from ..tensor import Tensor
 
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "not negative": (lambda v: v >= 0, "must not be negative"),
+    "at most 1": (lambda v: 0 <= v <= 1, "must lie in [0, 1]"),
     "below 1": (lambda v: 0 <= v < 1, "must lie in [0, 1)"),
 }
 
@@ -29,14 +31,19 @@ class Optimizer:
     """Base of all optimizers.
 
     `params` are tensors, or dicts {"params": tensors, option: value, ...} that make groups with options of their own; `defaults`
-    fill in the rest. A subclass writes `update(parameter, group, state)`, called for each parameter that has a gradient, and
+    fill in the rest. A subclass writes `update(parameters, group)`, called with the parameters of a group that have gradients, and
     may check a group's options in `check(group)`.
+
+    With `master_weights` the state of float16 and bfloat16 parameters is float32, and holds float32 copies of them too, under
+    "master": a step is that of the copy, and the parameter is it rounded. Without, a step smaller than the gap between two neighbouring
+    half-precision numbers is lost. The copy is made at the first step; load parameters before it, or the optimizer's state with them.
+    Micikevicius et al., "Mixed precision training", ICLR 2018.
     """
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any], master_weights: bool = False):
         if isinstance(params, Tensor):
             raise TypeError(f"{self._name}: params must be a list of tensors, not one tensor; pass [tensor] or model.parameters()")
-        self.defaults = defaults
+        self.defaults, self.master_weights = defaults, master_weights
         self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         groups = list(params)
@@ -54,9 +61,39 @@ class Optimizer:
     def check(self, group: dict[str, Any]) -> None:
         """Refuse wrong options of a group by name."""
 
-    def update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        """One step of one parameter, whose gradient is there."""
+    def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        """One step of the parameters of a group whose gradients are there."""
         raise NotImplementedError(f"{self._name} has no update()")
+
+    def run(self, step: Callable[..., Any], of: Callable[[Tensor, dict[str, Any]], tuple[tuple, tuple]], params: list[Tensor]) -> None:
+        """`step` for all parameters: one call for those of a dtype and device with the same numbers.
+
+        `of(parameter, its state)` gives the state tensors that the op takes, some of them None, and its numbers.
+        """
+        calls: dict[tuple, list[tuple]] = {}
+        for p in params:
+            states, numbers = of(p, self.state[p])
+            kind = (p.device, p.dtype, tuple([s is not None for s in states]), numbers)
+            calls.setdefault(kind, []).append((p, p.grad, self._master(p), *states))
+        for (*_, numbers), rows in calls.items():
+            lists = [None if column[0] is None else list(column) for column in zip(*rows, strict=True)]
+            step(*lists[:2], *lists[3:], *numbers, master=lists[2])
+
+    def zeros_like(self, p: Tensor, value: float = 0.0) -> Tensor:
+        """Contiguous state of a parameter's shape and device, in float32 beside a master copy, else in the parameter's dtype."""
+        return p.new_full(tuple(p.shape), fill_value=value, dtype=dtypes.float32 if self._has_master(p) else None)
+
+    def _has_master(self, p: Tensor) -> bool:
+        return self.master_weights and p.dtype.name in HALF
+
+    def _master(self, p: Tensor) -> Tensor | None:
+        if not self._has_master(p):
+            return None
+        state = self.state[p]
+        if "master" not in state:
+            state["master"] = p.detach().to(dtypes.float32, copy=True)
+        master: Tensor = state["master"]
+        return master
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own, e.g. layers that were frozen before."""
@@ -101,9 +138,9 @@ class Optimizer:
             with autograd.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self.update(p, group, self.state[p])
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                self.update(params, group)
         return loss
 
     def state_dict(self) -> dict[str, Any]:
@@ -125,7 +162,8 @@ class Optimizer:
         for i, values in state_dict["state"].items():
             if i not in params:
                 raise ValueError(f"{self._name}.load_state_dict: there is state for parameter {i}, which is in no group")
-            state[params[i]] = {k: self._restored(i, params[i], k, v) for k, v in values.items()}
+            state[params[i]] = {k: self._restored(i, params[i], k, v) for k, v in values.items()
+                                if k != "master" or self._has_master(params[i])}
         groups = [{**{k: copy.deepcopy(v) for k, v in new.items() if k != "params"}, "params": old["params"]}
                   for new, old in zip(stored, self.param_groups, strict=True)]
         for group in groups:
@@ -142,7 +180,7 @@ class Optimizer:
         if tuple(value.shape) != tuple(p.shape):
             raise ValueError(f"{self._name}.load_state_dict: {name} of parameter {number} has shape {tuple(value.shape)}, but the "
                              f"parameter has {tuple(p.shape)}")
-        return value.detach().to(device=p.device, dtype=p.dtype, copy=True)
+        return value.detach().to(device=p.device, dtype=dtypes.float32 if self._has_master(p) else p.dtype, copy=True)
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
@@ -150,11 +188,6 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
         return "\n".join([*lines, ")"])
-
-
-def zeros_like(p: Tensor, value: float = 0.0) -> Tensor:
-    """Contiguous state of a parameter's shape, dtype and device."""
-    return p.new_full(tuple(p.shape), fill_value=value)
 
 
 def count_step(state: dict[str, Any]) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from .. import dtypes
 from ..op import fn
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_number, count_step, zeros_like
+from .optimizer import Optimizer, check_number, count_step
 
 
 class RMSprop(Optimizer):
@@ -19,23 +19,26 @@ class RMSprop(Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0,
-                 momentum: float = 0, centered: bool = False, *, maximize: bool = False):
+                 momentum: float = 0, centered: bool = False, *, maximize: bool = False, master_weights: bool = False):
         super().__init__(params, {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
-                                  "weight_decay": weight_decay, "maximize": maximize})
+                                  "weight_decay": weight_decay, "maximize": maximize}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
         for name in ("lr", "eps", "momentum", "weight_decay", "alpha"):
             check_number("RMSprop", name, group[name])
 
-    def update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        if not state:
-            state["step"] = p.new_zeros((), dtype=dtypes.float32, device="cpu")
-            state["square_avg"] = zeros_like(p)
-        if group["momentum"] > 0 and "momentum_buffer" not in state:
-            state["momentum_buffer"] = zeros_like(p)
-        if group["centered"] and "grad_avg" not in state:
-            state["grad_avg"] = zeros_like(p)
-        count_step(state)
-        fn.rmsprop_step(p, p.grad, state["square_avg"], state["grad_avg"] if group["centered"] else None,
-                        state["momentum_buffer"] if group["momentum"] > 0 else None, group["lr"], group["alpha"], group["eps"],
-                        group["weight_decay"], group["momentum"], group["maximize"])
+    def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+            if "step" not in state:
+                state["step"] = p.new_zeros((), dtype=dtypes.float32, device="cpu")
+                state["square_avg"] = self.zeros_like(p)
+            if group["momentum"] > 0 and "momentum_buffer" not in state:
+                state["momentum_buffer"] = self.zeros_like(p)
+            if group["centered"] and "grad_avg" not in state:
+                state["grad_avg"] = self.zeros_like(p)
+            count_step(state)
+            states = (state["square_avg"], state["grad_avg"] if group["centered"] else None,
+                      state["momentum_buffer"] if group["momentum"] > 0 else None)
+            return states, (group["lr"], group["alpha"], group["eps"], group["weight_decay"], group["momentum"], group["maximize"])
+
+        self.run(fn.rmsprop_step, of, params)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..op import fn
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_number, zeros_like
+from .optimizer import Optimizer, check_number
 
 
 class SGD(Optimizer):
@@ -17,9 +17,9 @@ class SGD(Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: float = 0,
-                 nesterov: bool = False, *, maximize: bool = False):
+                 nesterov: bool = False, *, maximize: bool = False, master_weights: bool = False):
         super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-                                  "nesterov": nesterov, "maximize": maximize})
+                                  "nesterov": nesterov, "maximize": maximize}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
         for name in ("lr", "momentum", "weight_decay"):
@@ -28,12 +28,12 @@ class SGD(Optimizer):
             raise ValueError(f"SGD: nesterov needs a momentum above 0 and no dampening, got momentum={group['momentum']}, "
                              f"dampening={group['dampening']}")
 
-    def update(self, p: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        buffer, first = None, False
-        if group["momentum"]:
-            buffer = state.get("momentum_buffer")
-            first = buffer is None
+    def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+            first = bool(group["momentum"]) and "momentum_buffer" not in state
             if first:
-                buffer = state["momentum_buffer"] = zeros_like(p)
-        fn.sgd_step(p, p.grad, buffer, group["lr"], group["momentum"], group["dampening"], group["weight_decay"], group["nesterov"],
-                    group["maximize"], first)
+                state["momentum_buffer"] = self.zeros_like(p)
+            return (state["momentum_buffer"] if group["momentum"] else None,), (
+                group["lr"], group["momentum"], group["dampening"], group["weight_decay"], group["nesterov"], group["maximize"], first)
+
+        self.run(fn.sgd_step, of, params)
