@@ -11,6 +11,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
+from .shared.indexing import runs_of
 
 FEW_COLUMNS = 16  # below, sorting costs more than adding one by one
 
@@ -24,7 +25,7 @@ class Accumulate(Op):
 
     name = "accumulate"
     function = method = False
-    defaults = ("cpu/rows", "cpu/numpy")
+    defaults = ("cuda/v01_sorted", "cpu/rows", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, index: Tensor, source: Tensor) -> Tensor:
         ctx.index = index
@@ -40,10 +41,7 @@ class Accumulate(Op):
         if source.shape[1] < FEW_COLUMNS:
             fn.scatter_add.op.add_columns(device, out, 0, xp.broadcast_to(index[:, None], source.shape), source)
             return
-        order = xp.argsort(index, kind="stable")
-        in_order = index[order]
-        starts = xp.concatenate([xp.zeros(1, np.int64), xp.flatnonzero(in_order[1:] != in_order[:-1]) + 1, xp.full(1, len(index))])
-        self.kernel(device, out)(out, xp.ascontiguousarray(index), xp.ascontiguousarray(source), order, starts)
+        self.kernel(device, out)(out, xp.ascontiguousarray(index), xp.ascontiguousarray(source), *runs_of(index, xp))
 
     def add_rows(self, device: Any, x: Any, dim: int, index: Any, rows: Any) -> None:
         """x[..., index, ...] += rows along `dim`, in place."""

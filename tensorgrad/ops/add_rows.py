@@ -1,7 +1,7 @@
 """add_rows and row_dots: sums of picked rows and products of picked rows; each is the other's gradient."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,12 @@ from ..tensor import Tensor, wrap
 ENTRIES: dict[str, Any] = {"source": np.array([0, 2, 2, 4, 1]), "target": np.array([1, 1, 0, 3, 1])}  # for the sample calls
 
 
+def sort_entries(first: Any, order: Any, target: Any, xp: Any) -> None:
+    """Fills `first` and `order`: entries with target r are order[first[r]:first[r + 1]], as they come. CPU kernels do it themselves."""
+    order[...] = xp.argsort(target, kind="stable")
+    first[...] = xp.searchsorted(target[order], xp.arange(len(first)))
+
+
 class AddRows(Op):
     """y[target[p]] += scale[p] * input[source[p]] on a zero y of `rows` rows: a product with a sparse matrix.
 
@@ -24,7 +30,7 @@ class AddRows(Op):
 
     name = "add_rows"
     function = method = False
-    defaults = ("cpu/sorted", "cpu/numpy")
+    defaults = ("cuda/v01_sorted", "cpu/sorted", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, scale: Tensor | None, source: Any, target: Any, rows: int,
                 grad_scale: Any = None) -> Tensor:
@@ -36,6 +42,16 @@ class AddRows(Op):
         ctx.source, ctx.target, ctx.rows, ctx.grad_scale = source, target, x.shape[0], grad_scale
         ctx.save(input if scale is not None else None, scale)
         return wrap(y, input.device)
+
+    def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+        if path != "cuda/v01_sorted":
+            return call
+
+        def with_entries(y: Any, first: Any, order: Any, x: Any, source: Any, target: Any, scale: Any) -> None:
+            sort_entries(first, order, target, xp)
+            call(y, first, order, x, source, target, scale)
+
+        return with_entries
 
     @staticmethod
     @rung("cpu/numpy", writes=(0, 1, 2))
@@ -77,7 +93,7 @@ class RowDots(Op):
 
     name = "row_dots"
     function = method = False
-    defaults = ("cpu/rows", "cpu/numpy")
+    defaults = ("cuda/warp", "cpu/rows", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, other: Tensor, first: Any, second: Any) -> Tensor:
         xp = input.device.backend.xp

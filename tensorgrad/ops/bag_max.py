@@ -1,7 +1,7 @@
 """bag_max: the largest entries of bags of table rows."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .add_rows import ENTRIES
+from .add_rows import ENTRIES, sort_entries
 
 
 class BagMax(Op):
@@ -21,7 +21,7 @@ class BagMax(Op):
 
     name = "bag_max"
     function = method = False
-    defaults = ("cpu/sorted",)
+    defaults = ("cuda/v01_sorted", "cpu/sorted")
 
     def forward(self, ctx: Node, input: Tensor, source: Any, target: Any, rows: int) -> Tensor:
         x, xp = input.array, input.device.backend.xp
@@ -30,6 +30,16 @@ class BagMax(Op):
         self.kernel(input.device, x)(y, at, *workspace, xp.ascontiguousarray(x), source, target)
         ctx.at, ctx.size = at, x.shape
         return wrap(y, input.device)
+
+    def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+        if path != "cuda/v01_sorted":
+            return call
+
+        def with_entries(y: Any, at: Any, first: Any, order: Any, x: Any, source: Any, target: Any) -> None:
+            sort_entries(first, order, target, xp)
+            call(y, at, first, order, x, source, target)
+
+        return with_entries
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         filled = ctx.at >= 0

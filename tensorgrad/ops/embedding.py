@@ -24,7 +24,7 @@ class Embedding(Op):
     function = method = False
     functional = True
     torch_name = "nn.functional.embedding"
-    defaults = ("cpu/copy", "cpu/numpy")
+    defaults = ("cuda/pick", "cpu/copy", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
                 norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:

@@ -22,7 +22,7 @@ class Gather(Op):
     """
 
     name = "gather"
-    defaults = ("cpu/columns", "cpu/numpy")
+    defaults = ("cuda/pick", "cpu/columns", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
         if sparse_grad:

@@ -1,7 +1,7 @@
 """scatter_add: add along one dimension at an index of the source's shape."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,10 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import fn, rung
 from ..tensor import Tensor, wrap
-from .shared.indexing import in_columns, index_along, scatter_source
+from .shared.indexing import in_columns, index_along, runs_of, scatter_source
 from .shared.overwrite import Overwriting
 
-ADDS_IN_FLOAT32 = 64  # to one place at most; beyond, sums are held in float64 and rounded once
+ADDS_IN_FLOAT32 = 64  # to one place at most; beyond, and in half precision, sums are held in float64 and rounded once
 
 
 class ScatterAdd(Overwriting):
@@ -22,7 +22,7 @@ class ScatterAdd(Overwriting):
     Gradients flow to a `src` larger than `index` too; PyTorch has none for those."""
 
     name = "scatter_add"
-    defaults = ("cpu/columns", "cpu/numpy")
+    defaults = ("cuda/v01_sorted", "cpu/columns", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
         i, ctx.dim = index_along(self.name, input.array, dim, index)
@@ -39,7 +39,7 @@ class ScatterAdd(Overwriting):
         at = in_columns(index, d, index.shape)  # (outer, m, inner)
         into = in_columns(x, d, index.shape)  # (outer, n, inner)
         sums = into
-        if at.shape[1] > ADDS_IN_FLOAT32 and x.dtype.kind not in "iub":
+        if x.dtype.kind not in "iub" and (at.shape[1] > ADDS_IN_FLOAT32 or x.dtype.itemsize == 2):
             sums = into.astype(np.float64, copy=False)
         self.kernel(device, src)(sums, at, src.reshape(at.shape))
         if sums is not into:
@@ -47,6 +47,17 @@ class ScatterAdd(Overwriting):
         if not device.backend.xp.may_share_memory(into, x):
             part = x[tuple([slice(None) if k == d else slice(n) for k, n in enumerate(index.shape)])]
             part[...] = into.reshape(part.shape)
+
+    def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+        if path != "cuda/v01_sorted":
+            return call
+
+        def with_runs(out: Any, index: Any, src: Any) -> None:
+            outer, n, inner = out.shape
+            places = (xp.arange(outer)[:, None, None] * n + index) * inner + xp.arange(inner)
+            call(out, index, src, *runs_of(places.reshape(-1), xp))
+
+        return with_runs
 
     @staticmethod
     @rung("cpu/numpy", "float32 float64 float16 int64 int32 int16 int8 uint8 bool")

@@ -221,6 +221,13 @@ def in_columns(a: Any, d: int, shape: tuple[int, ...]) -> Any:
     return part.reshape(math.prod(shape[:d]), part.shape[d], math.prod(shape[d + 1:]))
 
 
+def runs_of(index: Any, xp: Any) -> tuple[Any, Any]:
+    """(order, bounds): `order` sorts `index`, equal ones as they come; run r of equal ones is order[bounds[r]:bounds[r + 1]]."""
+    order = xp.argsort(index, kind="stable")
+    in_order = index[order]
+    return order, xp.concatenate([xp.zeros(1, np.int64), xp.flatnonzero(in_order[1:] != in_order[:-1]) + 1, xp.full(1, len(index))])
+
+
 def rows_along(op: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -> tuple[int, Any, Any]:
     """(dim, positions, source in the dtype of the input) for ops that write entries of `source` at `index` of a dim."""
     x, s = input.array, source.array
