@@ -5,9 +5,9 @@ A README asks for its tables with a comment, and the tables stand between it and
     <!-- lab matmul 128x128 128x128 -->
     <!-- end of lab -->
 
-after `lab` the op, its operands as `tensorgrad lab --shape` takes them, and options as name=value. Every rung of the op is there, each
-checked against its float64 reference and for races before a figure is written. The figures are counts of the emulator: modelled.
-A README changes when one of its counts did, and then its rows of source lines are renewed with them.
+after `lab` the op, its operands as `tensorgrad lab --shape` takes them, and options as name=value. Every rung of the op that takes the
+call is there, each checked against its float64 reference and for races before a figure is written. The figures are counts of the
+emulator: modelled. A README changes when one of its counts did, and then its rows of source lines are renewed with them.
 `lab print matmul v02_shared 128x64 64x128` asks for what `tensorgrad lab` prints about one kernel.
 """
 from __future__ import annotations
@@ -18,10 +18,10 @@ import re
 import sys
 from pathlib import Path, PurePath
 
-from tensorgrad import dispatch
 from tensorgrad.cli.lab import operand, options
 from tensorgrad.dispatch import Kernel
 from tensorgrad.lab import Report, compare, profile
+from tensorgrad.lab.profile import Refusal, op_named, rungs
 from tensorgrad.lab.recorder import extension
 from tensorgrad.lab.registers import of_kernel
 from tensorgrad.lab.report import NOTE, SECTOR, Launch
@@ -74,7 +74,7 @@ def tables(request: str) -> str:
         return f"```\n{text(profile(op, kernel, *map(operand, rest)), WIDTH)}\n```\n\n(kernels compiled by {compiler()})\n"
     reports = compare(op, *[operand(r) for r in rest if "=" not in r], **options([r for r in rest if "=" in r]))
     for path, report in reports.items():
-        if isinstance(report, str) or report.wrong or report.races:
+        if not isinstance(report, Refusal) and (isinstance(report, str) or report.wrong or report.races):
             raise SystemExit(f"no figures for {path}: {report}")
     found = {path: r for path, r in reports.items() if isinstance(r, Report)}
     operands = next(iter(found.values())).calls[0].arguments.partition(" ")[2]
@@ -84,7 +84,7 @@ def tables(request: str) -> str:
 
 def overview(op: str, reports: dict[str, Report]) -> list[str]:
     """One row for each rung."""
-    kernels = dispatch.kernels_of("emu")[op]
+    kernels = {kernel.path: kernel for kernel in rungs(op_named(op))}
     rows = [("rung", "dtype", "global traffic, bytes", "x least", "sectors per request (ideal)", "shared requests",
              "wavefronts per request (ideal)", "barriers per warp", "registers (sm_90a)", *(f"occupancy {chip}" for chip in CHIPS))]
     rows.append(("---", "---", *["---:"] * (len(rows[0]) - 2)))

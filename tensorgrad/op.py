@@ -71,7 +71,7 @@ class Op:
     differentiable = True
     composite = False  # written in other ops only: forward takes no ctx, there is no backward
     operators: tuple[str, ...] = ()
-    group: str | None = None  # the op whose kernel choice this op follows
+    group: str | None = None  # the op whose kernel choice this op follows; of a composite one the op whose kernels do its work
     defaults: tuple[str, ...] = ()  # kernel paths, best first
     torch_name: str | None = None  # dotted name in PyTorch when it is not torch.<name> or nn.functional.<name>
     smooth = True  # has second derivatives worth checking

@@ -52,7 +52,7 @@ def profile(op: Any, kernel: str | None = None, *operands: Any, dtype: str | Non
         raise UserError(f"lab: {target.name}{_signature(target)} cannot be called with {len(operands)} operands and the options "
                         f"{', '.join(options) or '(none)'}: {e}") from None
     recording = record(races=races, check=check, arch=arch)
-    with recording as report, dispatch.use(target.name, chosen.path) if chosen else nullcontext():
+    with recording as report, dispatch.use(chosen.op, chosen.path) if chosen else nullcontext():
         try:
             target.call(*given, **options)
         except RuntimeError as e:
@@ -66,17 +66,23 @@ def profile(op: Any, kernel: str | None = None, *operands: Any, dtype: str | Non
     return report
 
 
+class Refusal(str):
+    """Why a kernel is not made for a call."""
+
+
 def compare(op: Any, *operands: Any, dtype: str | None = None, **settings: Any) -> dict[str, Report | str]:
     """A report for each CUDA kernel of the op by its path, or the reason why it does not take the call."""
     target = op_named(op)
     reports: dict[str, Report | str] = {}
     for kernel in rungs(target):
         if dtype is not None and not kernel.takes(dtype):
-            reports[kernel.path] = f"does not compute {dtype}"
+            reports[kernel.path] = Refusal(f"does not compute {dtype}")
             continue
         try:
             reports[kernel.path] = profile(target, kernel.path, *operands, dtype=dtype, **settings)
-        except (dispatch.NoKernel, KernelFault) as e:
+        except dispatch.NoKernel as e:
+            reports[kernel.path] = Refusal(e)
+        except KernelFault as e:
             reports[kernel.path] = str(e)
     return reports
 
@@ -109,7 +115,8 @@ def kernel_named(op: Any, kernel: str | None) -> Kernel | None:
 
 
 def _cuda(op: Any) -> list[Kernel]:
-    return [k for k in dispatch.kernels_of("emu").get(op.name, {}).values() if k.device == "emu"]
+    name = op.group if op.composite else op.name
+    return [k for k in dispatch.kernels_of("emu").get(name, {}).values() if k.device == "emu"]
 
 
 def _with_kernels() -> set[str]:

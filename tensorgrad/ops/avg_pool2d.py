@@ -23,6 +23,7 @@ class AvgPool2d(Op):
     function = method = False
     functional = True
     composite = True
+    group = "resample"
     torch_name = "nn.functional.avg_pool2d"
 
     def forward(self, input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,

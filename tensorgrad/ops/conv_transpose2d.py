@@ -24,6 +24,7 @@ class ConvTranspose2d(Op):
     method = False
     functional = True
     composite = True
+    group = "conv2d_input_grad"
 
     def forward(self, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints = 0,
                 output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1) -> Tensor:

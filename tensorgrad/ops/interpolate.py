@@ -28,6 +28,7 @@ class Interpolate(Op):
     function = method = False
     functional = True
     composite = True
+    group = "resample"
     torch_name = "nn.functional.interpolate"
 
     def forward(self, input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None,

@@ -48,25 +48,7 @@ __global__ void pool_gather_direct(Strided<T> y, Strided<const T> x, Strided<con
     *y.at(n, c, i, j) = *x.at(n, c, at / width, at % width);
 }
 
-template <class T> __global__ void resample_direct(Strided<T> y, Strided<const T> x, Shape out, Taps rows, Taps columns) {
-    const int64_t thread = int64_t(blockIdx.x) * THREADS + threadIdx.x;
-    if (thread >= out.size()) return;
-    const auto [n, c, i, j] = out.planes_first(thread);
-    Sum<T> sum = 0;
-    for (int a = rows.begin(i); a < rows.end(i); ++a) {
-        Sum<T> of_row = 0;
-        for (int b = columns.begin(j); b < columns.end(j); ++b)
-            of_row += Sum<T>(columns.weight(b)) * Sum<T>(*x.at(n, c, rows.from(a), columns.from(b)));
-        sum += Sum<T>(rows.weight(a)) * of_row;
-    }
-    *y.at(n, c, i, j) = T(sum);
-}
-
 namespace {
-
-template <class... P, class... A> void launch_each(void (*kernel)(P...), const Shape& out, A... arguments) {
-    if (out.size()) launch(kernel, blocks_for(out.size(), THREADS), THREADS, 0, current_stream, arguments...);
-}
 
 template <class Rows, class Columns> void maxima(Array& y, Array& indices, const Array& x, const Rows& rows, const Columns& columns) {
     check_plane(x);
@@ -115,19 +97,9 @@ void pool_gather(Array& y, const Array& x, const Array& indices) {
     });
 }
 
-void resample(Array& y, const Array& x, const Array& row_start, const Array& row_source, const Array& row_weight, const Array& start,
-              const Array& source, const Array& weight) {
-    by_dtype<float, double, __nv_bfloat16, __half>(y.dtype, [&]<class T>() {
-        const Shape out(y);
-        launch_each(resample_direct<T>, out, strided<T>(y), strided<const T>(x), out, Taps(row_start, row_source, row_weight),
-                    Taps(start, source, weight));
-    });
-}
-
 TG_KERNEL(max_pool2d, "cuda/v00_direct", "float32 float64 bfloat16 float16", max_pool2d)
 TG_KERNEL(adaptive_max_pool2d, "cuda/v00_direct", "float32 float64 bfloat16 float16", adaptive_max_pool2d)
 TG_KERNEL(pool_scatter, "cuda/v00_direct", "float32 float64 bfloat16 float16", pool_scatter)
 TG_KERNEL(pool_gather, "cuda/v00_direct", "float32 float64 bfloat16 float16", pool_gather)
-TG_KERNEL(resample, "cuda/v00_direct", "float32 float64 bfloat16 float16", resample)
 
 }  // namespace tg::pooling

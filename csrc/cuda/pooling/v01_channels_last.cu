@@ -7,17 +7,6 @@
 
 namespace tg::pooling {
 
-namespace {
-
-template <class T> struct alignas(16) Chunk {
-    static constexpr int WIDE = 16 / sizeof(T);
-    T at[WIDE];
-};
-template <class T> __device__ Chunk<T> load(const T* from) { return *reinterpret_cast<const Chunk<T>*>(from); }
-template <class T> __device__ void store(T* to, const Chunk<T>& chunk) { *reinterpret_cast<Chunk<T>*>(to) = chunk; }
-
-}  // namespace
-
 template <class T, class I>
 __global__ void max_pool2d_channels_last(Strided<T> y, Strided<I> indices, Strided<const T> x, Shape out, int width, Regular rows,
                                          Regular columns) {
@@ -67,40 +56,6 @@ __global__ void pool_scatter_channels_last(Strided<T> dx, Strided<const T> g, St
     store(dx.at(n, c, h, w), result);
 }
 
-template <class T> __global__ void resample_channels_last(Strided<T> y, Strided<const T> x, Shape out, Taps rows, Taps columns) {
-    constexpr int WIDE = Chunk<T>::WIDE;
-    const int64_t thread = int64_t(blockIdx.x) * THREADS + threadIdx.x;
-    if (thread >= out.size() / WIDE) return;
-    const auto [n, c, i, j] = out.channels_last(thread, WIDE);
-    Sum<T> sum[WIDE] = {};
-    for (int a = rows.begin(i); a < rows.end(i); ++a)
-        for (int b = columns.begin(j); b < columns.end(j); ++b) {
-            const Chunk<T> values = load(x.at(n, c, rows.from(a), columns.from(b)));
-            const Sum<T> weight = Sum<T>(rows.weight(a) * columns.weight(b));
-#pragma unroll
-            for (int v = 0; v < WIDE; ++v) sum[v] += weight * Sum<T>(values.at[v]);
-        }
-    Chunk<T> result;
-#pragma unroll
-    for (int v = 0; v < WIDE; ++v) result.at[v] = T(sum[v]);
-    store(y.at(n, c, i, j), result);
-}
-
-namespace {
-
-template <class T> void check_layout(const Array& a) {
-    bool good = a.strides[1] == 1 && a.shape[1] % Chunk<T>::WIDE == 0 && reinterpret_cast<uintptr_t>(a.data) % 16 == 0;
-    for (int d : {0, 2, 3}) good = good && (a.shape[d] == 1 || a.strides[d] % Chunk<T>::WIDE == 0);
-    if (!good && a.size()) throw std::invalid_argument("needs the channels last in memory, in groups of 16 aligned bytes");
-}
-
-template <class T, class... P, class... A> void launch_each(void (*kernel)(P...), const Shape& out, A... arguments) {
-    const int64_t count = out.size() / Chunk<T>::WIDE;
-    if (count) launch(kernel, blocks_for(count, THREADS), THREADS, 0, current_stream, arguments...);
-}
-
-}  // namespace
-
 void max_pool2d_chunks(Array& y, Array& indices, const Array& x, int64_t kh, int64_t kw, int64_t sh, int64_t sw, int64_t ph, int64_t pw,
                        int64_t dh, int64_t dw) {
     check_plane(x);
@@ -110,7 +65,7 @@ void max_pool2d_chunks(Array& y, Array& indices, const Array& x, int64_t kh, int
         if (indices && indices.strides[1] != 1) throw std::invalid_argument("needs the indices' channels last in memory");
         by_index(indices, [&]<class I>() {
             const Shape out(y);
-            launch_each<T>(max_pool2d_channels_last<T, I>, out, strided<T>(y), strided<I>(indices), strided<const T>(x), out,
+            launch_chunks<T>(max_pool2d_channels_last<T, I>, out, strided<T>(y), strided<I>(indices), strided<const T>(x), out,
                            dimension(x.shape[3]), Regular{int(x.shape[2]), dimension(kh), dimension(sh), dimension(ph), dimension(dh)},
                            Regular{int(x.shape[3]), dimension(kw), dimension(sw), dimension(pw), dimension(dw)});
         });
@@ -126,25 +81,13 @@ void pool_scatter_chunks(Array& dx, const Array& g, const Array& indices, const 
         if (indices.strides[1] != 1) throw std::invalid_argument("needs the indices' channels last in memory");
         by_index(indices, [&]<class I>() {
             const Shape out(dx);
-            launch_each<T>(pool_scatter_channels_last<T, I>, out, strided<T>(dx), strided<const T>(g), strided<const I>(indices), out,
+            launch_chunks<T>(pool_scatter_channels_last<T, I>, out, strided<T>(dx), strided<const T>(g), strided<const I>(indices), out,
                            Ranges(top, bottom), Ranges(left, right));
         });
     });
 }
 
-void resample_chunks(Array& y, const Array& x, const Array& row_start, const Array& row_source, const Array& row_weight,
-                     const Array& start, const Array& source, const Array& weight) {
-    by_dtype<float, double, __nv_bfloat16, __half>(y.dtype, [&]<class T>() {
-        check_layout<T>(y);
-        check_layout<T>(x);
-        const Shape out(y);
-        launch_each<T>(resample_channels_last<T>, out, strided<T>(y), strided<const T>(x), out, Taps(row_start, row_source, row_weight),
-                       Taps(start, source, weight));
-    });
-}
-
 TG_KERNEL(max_pool2d, "cuda/v01_channels_last", "float32 float64 bfloat16 float16", max_pool2d_chunks)
 TG_KERNEL(pool_scatter, "cuda/v01_channels_last", "float32 float64 bfloat16 float16", pool_scatter_chunks)
-TG_KERNEL(resample, "cuda/v01_channels_last", "float32 float64 bfloat16 float16", resample_chunks)
 
 }  // namespace tg::pooling

@@ -1,4 +1,4 @@
-// What the rungs of pooling share: images of any strides, windows along a dimension, sparse matrices of weights.
+// What the rungs of pooling share: images of any strides, windows along a dimension, chunks of channels.
 #pragma once
 #include "../conv2d/problem.h"
 
@@ -59,18 +59,6 @@ struct Ranges {
 // The first wins among equals and the last among NaNs, as in a loop over the window by rows.
 template <class S> __device__ bool beats(S value, S best) { return value > best || value != value; }
 
-// A sparse matrix by rows; without arrays it is the identity.
-struct Taps {
-    const int64_t *start, *source;
-    const double* weights;
-
-    Taps(const Array& s, const Array& f, const Array& w) : start(s.ptr<int64_t>()), source(f.ptr<int64_t>()), weights(w.ptr<double>()) {}
-    __device__ int begin(int i) const { return start ? int(start[i]) : i; }
-    __device__ int end(int i) const { return start ? int(start[i + 1]) : i + 1; }
-    __device__ int from(int k) const { return start ? int(source[k]) : k; }
-    __device__ double weight(int k) const { return start ? weights[k] : 1.0; }
-};
-
 // Calls `f` with the type of indices, int32 or int64; None is no indices, of either.
 template <class F> void by_index(const Array& indices, F&& f) {
     if (indices && indices.dtype == DType::int64) f.template operator()<int64_t>();
@@ -79,6 +67,29 @@ template <class F> void by_index(const Array& indices, F&& f) {
 
 inline void check_plane(const Array& x) {
     if (x.shape[2] * x.shape[3] > 0x7fffffff / 2) throw std::invalid_argument("a plane of x has more than 2^30 elements");
+}
+
+template <class... P, class... A> void launch_each(void (*kernel)(P...), const Shape& out, A... arguments) {
+    if (out.size()) launch(kernel, blocks_for(out.size(), THREADS), THREADS, 0, current_stream, arguments...);
+}
+
+// 16 bytes of neighbouring channels.
+template <class T> struct alignas(16) Chunk {
+    static constexpr int WIDE = 16 / sizeof(T);
+    T at[WIDE];
+};
+template <class T> __device__ Chunk<T> load(const T* from) { return *reinterpret_cast<const Chunk<T>*>(from); }
+template <class T> __device__ void store(T* to, const Chunk<T>& chunk) { *reinterpret_cast<Chunk<T>*>(to) = chunk; }
+
+template <class T> void check_layout(const Array& a) {
+    bool good = a.strides[1] == 1 && a.shape[1] % Chunk<T>::WIDE == 0 && reinterpret_cast<uintptr_t>(a.data) % 16 == 0;
+    for (int d : {0, 2, 3}) good = good && (a.shape[d] == 1 || a.strides[d] % Chunk<T>::WIDE == 0);
+    if (!good && a.size()) throw std::invalid_argument("needs the channels last in memory, in groups of 16 aligned bytes");
+}
+
+template <class T, class... P, class... A> void launch_chunks(void (*kernel)(P...), const Shape& out, A... arguments) {
+    const int64_t count = out.size() / Chunk<T>::WIDE;
+    if (count) launch(kernel, blocks_for(count, THREADS), THREADS, 0, current_stream, arguments...);
 }
 
 }  // namespace tg::pooling

@@ -101,6 +101,9 @@ class Taps:
         self.rows, self.columns = len(start) - 1, columns
         self.start, self.source, self.weight = start, source, weight
 
+    def __repr__(self) -> str:
+        return f"<matrix of {self.rows} x {self.columns} with {len(self.source)} entries>"
+
     @functools.cached_property
     def transposed(self) -> Taps:
         """The transposed matrix; entries of a row in rising order."""
