@@ -60,7 +60,8 @@ extern "C" __attribute__((visibility("default"))) const char* call(const char* o
         for (int i = 0; i < kernel.arity; ++i) {
             const Argument& from = arguments[i];
             tg::Value& v = values[size_t(i)];
-            v.kind = tg::Value::Kind(from.kind);
+            constexpr tg::Value::Kind KINDS[] = {tg::Value::none, tg::Value::array, tg::Value::integer, tg::Value::real};
+            v.kind = KINDS[from.kind];
             v.i = from.integer, v.d = from.real;
             v.a.data = from.data, v.a.dtype = tg::DType(from.dtype), v.a.ndim = from.ndim;
             std::copy(from.shape, from.shape + 4, v.a.shape);
