@@ -339,6 +339,15 @@ def test_wgmma_tf32(run, eager, way, least, most):
     np.testing.assert_array_equal(got, eighths[:64] @ eighths[64:].T)  # exact: no sum needs more than 15 bits
 
 
+def test_wgmma_with_an_operand_in_registers(run, eager):
+    rng = np.random.default_rng(5)
+    a, stack = rng.integers(-9, 9, (64, 16)).astype(np.float32), rng.integers(-9, 9, (3, 2, 12, 48)).astype(ml_dtypes.bfloat16)
+    data = np.concatenate([np.full(64 * 64, NAN), a.ravel(), stack.ravel().view(np.float32)])
+    want = np.zeros((64, 64), np.float32)
+    want[:, :48] = a[:, :12] @ stack[2, 1].astype(np.float32)
+    np.testing.assert_array_equal(good(run, "wgmma_registers", data)[:64 * 64].reshape(64, 64), want)
+
+
 def test_halves_are_rounded_to_even_tf32(run):
     bits, want = np.array([(0x3f800000, 0x3f800000), (0x3f800fff, 0x3f800000), (0x3f801000, 0x3f800000), (0x3f801001, 0x3f802000),
                            (0x3f803000, 0x3f804000), (0xbf801000, 0xbf800000), (0xbf803000, 0xbf804000), (0x00001001, 0x00002000),

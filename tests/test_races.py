@@ -26,10 +26,10 @@ pytestmark = pytest.mark.skipif(platform.system() != "Linux" or not shutil.which
 def marked():
     """{pair: its lines} from the comments `// RACE pair`."""
     lines = {}
-    for source in ("threads.cu", "asynchronous.cu"):
-        for number, text in enumerate((HERE / source).read_text().splitlines(), 1):
+    for source in HERE.glob("*.cu"):
+        for number, text in enumerate(source.read_text().splitlines(), 1):
             for name in re.findall(r"// RACE (\w+)", text):
-                lines.setdefault(name, set()).add((f"tests/lab/{source}", number))
+                lines.setdefault(name, set()).add((f"tests/lab/{source.name}", number))
     return lines
 
 
@@ -41,6 +41,7 @@ KINDS = {
     "write_after_write": {"write-write"}, "blocks_overlap": {"cross-block"}, "bytes": {"write-write"},
     "atomic_and_plain": {"atomic-plain"}, "barrier_not_visible": {"atomic-plain"}, "uninitialised": {"uninitialised"},
     "last_block_adds": {"cross-block"}, "last_block_half_fenced": {"cross-block"}, "sums_not_waited_for": {"accumulator"},
+    "operand_not_left_alone": {"accumulator"},
     "products_of_ordinary_writes": {"missing fence.proxy.async"},
 }
 

@@ -13,4 +13,13 @@ __device__ __forceinline__ void named_barrier_sync(unsigned id, unsigned threads
 #endif
 }
 
+// Comes without waiting: those who wait at the barrier go on when all have come.
+__device__ __forceinline__ void named_barrier_arrive(unsigned id, unsigned threads AT_CALLER) {
+#ifdef TG_EMULATED
+    emu::arrive_named(id, threads, at);
+#else
+    asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+#endif
+}
+
 }  // namespace tg::device

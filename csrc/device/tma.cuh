@@ -14,27 +14,34 @@ template <class F> F driver_function(const char* name) {
 }
 #endif
 
-// Describes a matrix, (rows, columns) with `stride` elements from row to row, and the box that a copy moves: its rows are 128 bytes,
-// 64 elements of 16 bits or 32 of fp32, and are swizzled. Base address and stride must be multiples of 16 bytes.
+struct Stack {  // matrices alike, and groups of them: their numbers, and elements from one to the next
+    uint64_t matrices, matrix_stride, groups, group_stride;
+};
+
+// Describes a matrix, or those of a stack, (rows, columns) with `stride` elements from row to row, and the box that a copy moves: its
+// rows are 128 bytes, 64 elements of 16 bits or 32 of fp32, and are swizzled. Base address and strides must be multiples of 16 bytes.
 // fp32 is loaded as tf32, for wgmma, which cuts off what tf32 lacks: TMA rounds each element to nearest, halves to even. The driver's
 // manual has the type (TFLOAT32) and no word on its rounding; tests/test_gpu_matmul.py asks the hardware. Such a map is not for stores.
 template <class T>
-CUtensorMap tensor_map(const T* data, uint64_t rows, uint64_t columns, uint64_t stride, unsigned box_rows) {
+CUtensorMap tensor_map(const T* data, uint64_t rows, uint64_t columns, uint64_t stride, unsigned box_rows, const Stack* stack = nullptr) {
     static_assert(sizeof(T) == 2 || std::is_same_v<T, float>);
     constexpr unsigned COLUMNS = 128 / sizeof(T);
+    const Stack s = stack ? *stack : Stack{};
     CUtensorMap map;
 #ifdef TG_EMULATED
-    emu::encode_tensor_map(map, data, sizeof(T), rows, columns, stride * sizeof(T), box_rows, COLUMNS, sizeof(T) == 4);
+    emu::encode_tensor_map(map, data, sizeof(T), rows, columns, stride * sizeof(T), box_rows, COLUMNS, sizeof(T) == 4, s.matrices,
+                           s.matrix_stride * sizeof(T), s.groups, s.group_stride * sizeof(T));
 #else
     const auto encode = driver_function<decltype(&cuTensorMapEncodeTiled)>("cuTensorMapEncodeTiled");
-    const cuuint64_t sizes[] = {columns, rows}, strides[] = {stride * sizeof(T)};
-    const cuuint32_t box[] = {COLUMNS, box_rows}, steps[] = {1, 1};
+    const cuuint64_t sizes[] = {columns, rows, s.matrices, s.groups};
+    const cuuint64_t strides[] = {stride * sizeof(T), s.matrix_stride * sizeof(T), s.group_stride * sizeof(T)};
+    const cuuint32_t box[] = {COLUMNS, box_rows, 1, 1}, steps[] = {1, 1, 1, 1};
     const auto type = std::is_same_v<T, float>    ? CU_TENSOR_MAP_DATA_TYPE_TFLOAT32
                       : std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
                                                   : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
     const CUresult result =
-        encode(&map, type, 2, const_cast<T*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-               CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+        encode(&map, type, stack ? 4 : 2, const_cast<T*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+               CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (result != CUDA_SUCCESS) throw std::runtime_error("TMA: the driver refused a tensor map (" + std::to_string(int(result)) + ")");
 #endif
     return map;
@@ -94,6 +101,20 @@ __device__ __forceinline__ void tma_load_im2col(void* to, const CUtensorMap& map
         "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6], {%7, %8};" ::
             "r"(shared_of(to)),
         "l"(&map), "r"(c), "r"(w), "r"(h), "r"(n), "r"(shared_of(barrier)), "h"((unsigned short)(right)), "h"((unsigned short)(down))
+        : "memory");
+#endif
+}
+
+// tma_load_2d from one matrix of a stack. Zeros come from outside this matrix, whatever lies there.
+__device__ __forceinline__ void tma_load_4d(void* to, const CUtensorMap& map, int column, int row, int matrix, int group,
+                                            uint64_t* barrier AT_CALLER) {
+#ifdef TG_EMULATED
+    emu::tma_load_4d(to, map, column, row, matrix, group, barrier, at);
+#else
+    asm volatile(
+        "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(
+            shared_of(to)),
+        "l"(&map), "r"(column), "r"(row), "r"(matrix), "r"(group), "r"(shared_of(barrier))
         : "memory");
 #endif
 }

@@ -62,16 +62,58 @@ template <int COUNT> __device__ __forceinline__ void more_registers() {
 #endif
 }
 
-// a and b are descriptors; TRANSPOSE_A, TRANSPOSE_B: 1 where the operand lies i-fastest.
-template <int TRANSPOSE_A, int TRANSPOSE_B>
-__device__ __forceinline__ void wgmma_m64n128k16_bf16(float (&d)[64], uint64_t a, uint64_t b AT_CALLER) {
+// a and b are descriptors; TRANSPOSE_A, TRANSPOSE_B: 1 where the operand lies i-fastest. ADD 0: D = A B, what D held does not count.
+template <int TRANSPOSE_A, int TRANSPOSE_B, int ADD = 1>
+__device__ __forceinline__ void wgmma_m64n64k16_bf16(float (&d)[32], uint64_t a, uint64_t b AT_CALLER) {
 #ifdef TG_EMULATED
-    emu::wgmma(d, a, b, {128, emu::Operand::bf16, TRANSPOSE_A == 1, TRANSPOSE_B == 1}, at);
+    emu::wgmma(d, a, b, {64, emu::Operand::bf16, TRANSPOSE_A == 1, TRANSPOSE_B == 1, ADD == 1}, at);
 #else
     asm volatile(
         "{\n"
         ".reg .pred add;\n"
-        "setp.eq.u32 add, 0, 0;\n"
+        "setp.ne.u32 add, %36, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, add, 1, 1, %34, %35;\n"
+        "}"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+          "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+          "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+        : "l"(a), "l"(b), "n"(TRANSPOSE_A), "n"(TRANSPOSE_B), "n"(ADD));
+#endif
+}
+
+template <int TRANSPOSE_A, int TRANSPOSE_B, int ADD = 1>
+__device__ __forceinline__ void wgmma_m64n64k16_fp16(float (&d)[32], uint64_t a, uint64_t b AT_CALLER) {
+#ifdef TG_EMULATED
+    emu::wgmma(d, a, b, {64, emu::Operand::fp16, TRANSPOSE_A == 1, TRANSPOSE_B == 1, ADD == 1}, at);
+#else
+    asm volatile(
+        "{\n"
+        ".reg .pred add;\n"
+        "setp.ne.u32 add, %36, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, add, 1, 1, %34, %35;\n"
+        "}"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+          "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+          "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+        : "l"(a), "l"(b), "n"(TRANSPOSE_A), "n"(TRANSPOSE_B), "n"(ADD));
+#endif
+}
+
+template <int TRANSPOSE_A, int TRANSPOSE_B, int ADD = 1>
+__device__ __forceinline__ void wgmma_m64n128k16_bf16(float (&d)[64], uint64_t a, uint64_t b AT_CALLER) {
+#ifdef TG_EMULATED
+    emu::wgmma(d, a, b, {128, emu::Operand::bf16, TRANSPOSE_A == 1, TRANSPOSE_B == 1, ADD == 1}, at);
+#else
+    asm volatile(
+        "{\n"
+        ".reg .pred add;\n"
+        "setp.ne.u32 add, %68, 0;\n"
         "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
         "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
         "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
@@ -86,19 +128,19 @@ __device__ __forceinline__ void wgmma_m64n128k16_bf16(float (&d)[64], uint64_t a
           "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
           "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
           "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-        : "l"(a), "l"(b), "n"(TRANSPOSE_A), "n"(TRANSPOSE_B));
+        : "l"(a), "l"(b), "n"(TRANSPOSE_A), "n"(TRANSPOSE_B), "n"(ADD));
 #endif
 }
 
-template <int TRANSPOSE_A, int TRANSPOSE_B>
+template <int TRANSPOSE_A, int TRANSPOSE_B, int ADD = 1>
 __device__ __forceinline__ void wgmma_m64n128k16_fp16(float (&d)[64], uint64_t a, uint64_t b AT_CALLER) {
 #ifdef TG_EMULATED
-    emu::wgmma(d, a, b, {128, emu::Operand::fp16, TRANSPOSE_A == 1, TRANSPOSE_B == 1}, at);
+    emu::wgmma(d, a, b, {128, emu::Operand::fp16, TRANSPOSE_A == 1, TRANSPOSE_B == 1, ADD == 1}, at);
 #else
     asm volatile(
         "{\n"
         ".reg .pred add;\n"
-        "setp.eq.u32 add, 0, 0;\n"
+        "setp.ne.u32 add, %68, 0;\n"
         "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 {"
         "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
         "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
@@ -113,7 +155,7 @@ __device__ __forceinline__ void wgmma_m64n128k16_fp16(float (&d)[64], uint64_t a
           "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
           "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
           "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-        : "l"(a), "l"(b), "n"(TRANSPOSE_A), "n"(TRANSPOSE_B));
+        : "l"(a), "l"(b), "n"(TRANSPOSE_A), "n"(TRANSPOSE_B), "n"(ADD));
 #endif
 }
 

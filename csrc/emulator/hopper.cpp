@@ -129,8 +129,10 @@ void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at) {
 }
 
 void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride,
-                       unsigned box_rows, unsigned box_columns, bool rounds) {
-    const Map m{Map::MAGIC, const_cast<char*>(static_cast<const char*>(data)), rows, columns, stride, item, box_rows, box_columns, rounds};
+                       unsigned box_rows, unsigned box_columns, bool rounds, uint64_t matrices, uint64_t matrix_stride, uint64_t groups,
+                       uint64_t group_stride) {
+    const Map m{Map::MAGIC, const_cast<char*>(static_cast<const char*>(data)), rows, columns, stride, item, box_rows, box_columns, rounds,
+                matrices, matrix_stride, groups, group_stride};
     map = {};
     std::memcpy(&map, &m, sizeof m);
 }
@@ -159,6 +161,7 @@ void encode_im2col_map(CUtensorMap& map, const void* data, unsigned item, const 
 
 void tma_load_2d(void* to, const CUtensorMap& map, int column, int row, uint64_t* barrier, Site at) {
     const auto m = map_for<Map>(map, to, at);
+    if (m.matrices) trap("TMA: a map of a stack has four dimensions, not two", at);
     issue({current.running, shared_address(to, at), MatrixBox{m, column, row}, barrier, checked(barrier, at).parity(), at});
 }
 
@@ -168,6 +171,15 @@ void tma_load_im2col(void* to, const CUtensorMap& map, int c, int w, int h, int 
     if (right > 255 || down > 255) trap("TMA im2col: an offset is above 255", at);
     const PixelBox box{m, c, {w, h}, n, {int(right), int(down)}};
     issue({current.running, shared_address(to, at), box, barrier, checked(barrier, at).parity(), at});
+}
+
+void tma_load_4d(void* to, const CUtensorMap& map, int column, int row, int matrix, int group, uint64_t* barrier, Site at) {
+    auto m = map_for<Map>(map, to, at);
+    if (!m.matrices) trap("TMA: a map of one matrix has two dimensions, not four", at);
+    const bool inside = matrix >= 0 && uint64_t(matrix) < m.matrices && group >= 0 && uint64_t(group) < m.groups;
+    if (inside) m.data += matrix * int64_t(m.matrix_stride) + group * int64_t(m.group_stride);
+    else m.rows = 0;  // zeros come from outside
+    issue({current.running, shared_address(to, at), MatrixBox{m, column, row}, barrier, checked(barrier, at).parity(), at});
 }
 
 // One copy for each destination: they need not arrive together.

@@ -31,7 +31,9 @@ void mbarrier_arrive_remote(uint32_t address, Site at);
 void mbarrier_arrive_expect(uint64_t* barrier, unsigned bytes, Site at);
 void mbarrier_wait(uint64_t* barrier, unsigned parity, Site at);
 void encode_tensor_map(CUtensorMap& map, const void* data, unsigned item, uint64_t rows, uint64_t columns, uint64_t stride,
-                       unsigned box_rows, unsigned box_columns, bool rounds);  // stride in bytes; `rounds`: fp32 to tf32 as it loads
+                       unsigned box_rows, unsigned box_columns, bool rounds,  // stride in bytes; `rounds`: fp32 to tf32 as it loads
+                       uint64_t matrices, uint64_t matrix_stride, uint64_t groups, uint64_t group_stride);  // of a stack; else 0
+void tma_load_4d(void* to, const CUtensorMap& map, int column, int row, int matrix, int group, uint64_t* barrier, Site at);
 // sizes: of C, W, H, N; strides: of W, H, N in bytes; corners: of W, H; steps: of C, W, H, N
 void encode_im2col_map(CUtensorMap& map, const void* data, unsigned item, const uint64_t* sizes, const uint64_t* strides, const int* lower,
                        const int* upper, const unsigned* steps, unsigned pixels);
@@ -59,8 +61,10 @@ struct WgmmaShape {
     int n;
     Operand type;
     bool a_transposed, b_transposed;  // the operand lies i-fastest; 16-bit operands only
+    bool adds = true;                 // to what the registers of the result hold
 };
 void wgmma(float* d, uint64_t a, uint64_t b, WgmmaShape shape, Site at);
+void wgmma_registers(float* d, const unsigned* a, uint64_t b, WgmmaShape shape, Site at);  // the left operand in four registers
 void wgmma_commit(Site at);
 void wgmma_wait(unsigned pending, Site at);
 

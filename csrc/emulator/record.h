@@ -69,10 +69,10 @@ void tma_stores(const void* shared, void* global, unsigned bytes);  // a piece o
 void tma_store_commit();
 void tma_store_wait(unsigned pending, bool read_only);
 
-// ---- wgmma: the warpgroup's own agent reads shared memory and adds to registers, in groups
+// ---- wgmma: the warpgroup's own agent reads shared memory, reads registers and adds to registers, in groups
 void wgmma_issues(unsigned group, Site at);
 void wgmma_reads(const void* sixteen_bytes);  // of the latest wgmma
-void wgmma_adds(unsigned group, unsigned thread, const float* registers, unsigned count);  // thread of the warpgroup
+void wgmma_holds(unsigned group, unsigned thread, const void* registers, unsigned count);  // thread of the warpgroup
 void wgmma_commit(unsigned group);
 void wgmma_wait(unsigned group, unsigned pending);
 
@@ -113,7 +113,7 @@ inline void tma_store_commit() {}
 inline void tma_store_wait(unsigned, bool) {}
 inline void wgmma_issues(unsigned, Site) {}
 inline void wgmma_reads(const void*) {}
-inline void wgmma_adds(unsigned, unsigned, const float*, unsigned) {}
+inline void wgmma_holds(unsigned, unsigned, const void*, unsigned) {}
 inline void wgmma_commit(unsigned) {}
 inline void wgmma_wait(unsigned, unsigned) {}
 

@@ -22,13 +22,14 @@ template <class F> void each_piece_of_line(Block& block, uint32_t base, char* li
     }
 }
 
-struct Map {  // of a matrix
+struct Map {  // of a matrix, or of a stack of them
     static constexpr uint64_t MAGIC = 0x74656e736f726d61;
     uint64_t magic;
     char* data;
     uint64_t rows, columns, stride;
     unsigned item, box_rows, box_columns;
     bool rounds;  // fp32 elements to tf32, as they are loaded
+    uint64_t matrices, matrix_stride, groups, group_stride;  // of a stack; `matrices` is 0 for a matrix of its own
 };
 
 struct MatrixBox {  // its first element is (row, column)

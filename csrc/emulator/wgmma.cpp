@@ -15,6 +15,7 @@ int depth_of(Operand type) { return 32 / int(bytes_of(type)); }  // k of an inst
 
 struct Operation {
     float* d[THREADS];
+    const unsigned* registers[THREADS];  // of the left operand; null where a descriptor says where it lies
     uint64_t a, b;
     WgmmaShape shape;
 };
@@ -86,9 +87,21 @@ template <class F> void each_quad(int n, F&& f) {
     }
 }
 
+// Register 0 holds row g, columns 2 t and 2 t + 1; 1 the same of row g + 8; 2 and 3 the same eight columns further.
+template <int DEPTH> void read_registers(float (&A)[ROWS][DEPTH], const Operation& o) {
+    for (int thread = 0; thread < THREADS; ++thread)
+        for (int r = 0; r < 4; ++r) {
+            const int row = thread / 32 * 16 + thread % 32 / 4 + r % 2 * 8, column = thread % 4 * 2 + r / 2 * 8;
+            A[row][column] = widen(uint16_t(o.registers[thread][r]), o.shape.type);
+            A[row][column + 1] = widen(uint16_t(o.registers[thread][r] >> 16), o.shape.type);
+        }
+}
+
 template <int DEPTH> void multiply(const Operation& o) {
     alignas(64) float A[ROWS][DEPTH], B[DEPTH][MAX_N];
-    read(Tile(o.a, o.shape.type, o.shape.a_transposed), ROWS, [&](int i, int k, float v) { A[i][k] = v; });
+    if (!o.shape.adds) std::memset(sums, 0, sizeof sums);
+    if (!o.registers[0]) read(Tile(o.a, o.shape.type, o.shape.a_transposed), ROWS, [&](int i, int k, float v) { A[i][k] = v; });
+    else if constexpr (DEPTH == 16) read_registers(A, o);
     read(Tile(o.b, o.shape.type, o.shape.b_transposed), o.shape.n, [&](int i, int k, float v) { B[k][i] = v; });
     for (int i = 0; i < ROWS; i += 4)
         for (int j = 0; j < o.shape.n; j += 8) {
@@ -121,6 +134,7 @@ void perform(const Operation* first, const Operation* last) {
 
 struct Issue {
     float* d;
+    const unsigned* registers;
     uint64_t a, b;
     WgmmaShape shape;
     Site at;
@@ -128,17 +142,21 @@ struct Issue {
 
 void issue(void** args, unsigned group) {
     const auto& first = *static_cast<Issue*>(args[0]);
-    Operation o{{}, first.a, first.b, first.shape};
+    Operation o{{}, {}, first.a, first.b, first.shape};
     for (int t = 0; t < THREADS; ++t) {
         const auto& i = *static_cast<Issue*>(args[t]);
         if (i.a != o.a || i.b != o.b) trap("wgmma: the descriptors differ among the threads of the warpgroup", i.at);
         o.d[t] = i.d;
+        o.registers[t] = i.registers;
     }
     if (record::recording()) {
         record::wgmma_issues(group, first.at);
-        record_reads(Tile(o.a, o.shape.type, o.shape.a_transposed), ROWS);
+        if (!first.registers) record_reads(Tile(o.a, o.shape.type, o.shape.a_transposed), ROWS);
         record_reads(Tile(o.b, o.shape.type, o.shape.b_transposed), o.shape.n);
-        for (unsigned t = 0; t < THREADS; ++t) record::wgmma_adds(group, t, o.d[t], unsigned(o.shape.n) / 2);
+        for (unsigned t = 0; t < THREADS; ++t) {
+            record::wgmma_holds(group, t, o.d[t], unsigned(o.shape.n) / 2);
+            if (first.registers) record::wgmma_holds(group, t, o.registers[t], 4);
+        }
     }
     if (settings.eager) perform(&o, &o + 1);
     else pending(group).operations.push_back(o);
@@ -151,12 +169,18 @@ void reset_wgmma() {
     for (unsigned g = 0; g < MAX_THREADS / THREADS; ++g) pending_of_groups[g].operations.clear(), pending_of_groups[g].groups.clear();
 }
 
-void wgmma(float* d, uint64_t a, uint64_t b, WgmmaShape shape, Site at) {
-    if (a >> 62 != 1 || b >> 62 != 1) trap("wgmma: the emulator knows descriptors with 128-byte swizzle", at);
-    record::instruction(record::Kind::wgmma, at);
-    Issue i{d, a, b, shape, at};
-    warpgroup_collective("wgmma", &i, issue, at);
+namespace {
+
+void meet(Issue i) {
+    if ((!i.registers && i.a >> 62 != 1) || i.b >> 62 != 1) trap("wgmma: the emulator knows descriptors with 128-byte swizzle", i.at);
+    record::instruction(record::Kind::wgmma, i.at);
+    warpgroup_collective("wgmma", &i, issue, i.at);
 }
+
+}  // namespace
+
+void wgmma(float* d, uint64_t a, uint64_t b, WgmmaShape shape, Site at) { meet({d, nullptr, a, b, shape, at}); }
+void wgmma_registers(float* d, const unsigned* a, uint64_t b, WgmmaShape shape, Site at) { meet({d, a, 0, b, shape, at}); }
 
 void fence_async_proxy(Site at) {
     record::instruction(record::Kind::fence, at);

@@ -1,7 +1,8 @@
 // wgmma by itself: an operand's place in memory, its rounding, the sums' place in registers.
+#include "../../csrc/device/barrier.cuh"
 #include "../../csrc/device/mma.cuh"
 #include "../../csrc/device/tma.cuh"
-#include "../../csrc/device/wgmma.cuh"
+#include "../../csrc/device/wgmma_registers.cuh"
 #include "cases.h"
 
 using namespace tg::device;
@@ -53,3 +54,44 @@ __global__ void store_rounding_kernel(const __grid_constant__ CUtensorMap map) {
     tma_store_2d(map, tile, 0, 0);  // -> store_by_a_rounding_map
 }
 CASE(store_by_a_rounding_map) { launch(store_rounding_kernel, 1, 1, 1024, nullptr, tensor_map(out, 8, 32, 32, 8)); }
+
+// out (64, 64) = A B, A (64, 16) from registers, B (16, 64) the first rows of matrix 1 of group 2 of a stack, of which 12 exist: four rows
+// of zeros, whatever the next matrix holds. What the sums held before counts only where ADD is 1, in a product with the stack as both
+// operands that comes before. A warp of its own fetches; the warpgroup meets it at a barrier where it does not wait.
+__global__ void registers_kernel(float* out, const float* a_values, const __grid_constant__ CUtensorMap map) {
+    DYNAMIC_SHARED(__nv_bfloat16, tile);
+    __shared__ uint64_t full;
+    const int thread = threadIdx.x;
+    if (thread >= 128) {
+        if (thread == 128) {
+            mbarrier_init(&full, 1);
+            mbarrier_arrive_expect(&full, 64 * 128);
+            tma_load_4d(tile, map, 0, 0, 1, 2, &full);
+        }
+        return named_barrier_arrive(1, 160);
+    }
+    named_barrier_sync(1, 160);
+    mbarrier_wait(&full, 0);
+    const int row = thread / 32 * 16 + thread % 32 / 4, column = thread % 4 * 2;
+    unsigned a[4];
+    for (int r = 0; r < 4; ++r) {
+        const float* from = a_values + (row + r % 2 * 8) * 16 + column + r / 2 * 8;
+        const __nv_bfloat162 pair = __floats2bfloat162_rn(from[0], from[1]);
+        memcpy(&a[r], &pair, sizeof pair);
+    }
+    float sum[32];
+    for (float& s : sum) s = 1e9f;
+    const uint64_t b = wgmma_descriptor(tile, 64 * 128);
+    wgmma_fence();
+    wgmma_m64n64k16_bf16<0, 1, 0>(sum, wgmma_descriptor(tile, 0) + 6, b);  // columns 48 to 63 of the tile as k: zeros, all of them
+    wgmma_registers_m64n64k16_bf16<1>(sum, a, b);
+    wgmma_commit();
+    wgmma_wait<0>();
+    for (int j = 0; j < 32; ++j) out[(row + j % 4 / 2 * 8) * 64 + column + j / 4 * 8 + j % 2] = sum[j];
+}
+CASE(wgmma_registers) {
+    float* const a = out + 64 * 64;
+    auto* const stack = reinterpret_cast<__nv_bfloat16*>(a + 64 * 16);  // (3, 2, 12, 48)
+    const Stack of{2, 12 * 48, 3, 2 * 12 * 48};
+    launch(registers_kernel, 1, 160, 64 * 128, nullptr, out, static_cast<const float*>(a), tensor_map(stack, 12, 48, 48, 64, &of));
+}

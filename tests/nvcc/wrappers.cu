@@ -2,10 +2,11 @@
 #include "../../csrc/device/barrier.cuh"
 #include "../../csrc/device/cluster.cuh"
 #include "../../csrc/device/cp_async.cuh"
+#include "../../csrc/device/exp2.cuh"
 #include "../../csrc/device/ldmatrix.cuh"
 #include "../../csrc/device/mma.cuh"
 #include "../../csrc/device/tma.cuh"
-#include "../../csrc/device/wgmma.cuh"
+#include "../../csrc/device/wgmma_registers.cuh"
 
 using namespace tg::device;
 
@@ -36,12 +37,15 @@ PRODUCT(mma_m16n8k8_tf32)
 KERNEL(to_tf32_, unsigned* out) { out[0] = to_tf32(out[1]); }
 KERNEL(to_tf32_even_, float* out) { out[0] = to_tf32_even(out[1]); }
 
+KERNEL(exp2_approximate_, float* out) { out[0] = exp2_approximate(out[1]); }
+
 KERNEL(cp_async_16_, void* to, const void* from, unsigned filled) { cp_async_16(to, from, filled); }
 KERNEL(cp_async_4_, void* to, const void* from, unsigned filled) { cp_async_4(to, from, filled); }
 KERNEL(cp_async_commit_, ) { cp_async_commit(); }
 KERNEL(cp_async_wait_1_, ) { cp_async_wait<1>(); }
 
 KERNEL(named_barrier_sync_, unsigned id, unsigned threads) { named_barrier_sync(id, threads); }
+KERNEL(named_barrier_arrive_, unsigned id, unsigned threads) { named_barrier_arrive(id, threads); }
 
 KERNEL(mbarrier_init_, uint64_t* b, unsigned n) { mbarrier_init(b, n); }
 KERNEL(fence_mbarrier_init_, ) { fence_mbarrier_init(); }
@@ -51,6 +55,9 @@ KERNEL(mbarrier_wait_, uint64_t* b, unsigned parity) { mbarrier_wait(b, parity);
 KERNEL(tma_load_2d_, void* to, const __grid_constant__ CUtensorMap map, int x, int y, uint64_t* b) { tma_load_2d(to, map, x, y, b); }
 KERNEL(tma_load_im2col_, void* to, const __grid_constant__ CUtensorMap map, int c, int w, int h, int n, unsigned right, unsigned down, uint64_t* b) {
     tma_load_im2col(to, map, c, w, h, n, right, down, b);
+}
+KERNEL(tma_load_4d_, void* to, const __grid_constant__ CUtensorMap map, int x, int y, int z, int w, uint64_t* b) {
+    tma_load_4d(to, map, x, y, z, w, b);
 }
 KERNEL(tma_load_multicast_2d_, void* to, const __grid_constant__ CUtensorMap map, int x, int y, uint64_t* b, unsigned blocks) {
     tma_load_multicast_2d(to, map, x, y, b, blocks);
@@ -96,4 +103,34 @@ KERNEL(wgmma_m64n256k16_bf16_, float* out, uint64_t a, uint64_t b) {
 }
 KERNEL(wgmma_m64n256k16_fp16_, float* out, uint64_t a, uint64_t b) {
     group_product<128>(out, [&](auto& d) { wgmma_m64n256k16_fp16<1, 0>(d, a, b); });
+}
+KERNEL(wgmma_m64n64k16_bf16_, float* out, uint64_t a, uint64_t b) {
+    group_product<32>(out, [&](auto& d) { wgmma_m64n64k16_bf16<0, 1, 0>(d, a, b); });
+}
+KERNEL(wgmma_m64n64k16_fp16_, float* out, uint64_t a, uint64_t b) {
+    group_product<32>(out, [&](auto& d) { wgmma_m64n64k16_fp16<0, 1, 0>(d, a, b); });
+}
+KERNEL(wgmma_registers_m64n64k16_bf16_, float* out, const unsigned* in, uint64_t b) {
+    const unsigned a[4] = {in[0], in[1], in[2], in[3]};
+    group_product<32>(out, [&](auto& d) { wgmma_registers_m64n64k16_bf16<1>(d, a, b); });
+}
+KERNEL(wgmma_registers_m64n64k16_fp16_, float* out, const unsigned* in, uint64_t b) {
+    const unsigned a[4] = {in[0], in[1], in[2], in[3]};
+    group_product<32>(out, [&](auto& d) { wgmma_registers_m64n64k16_fp16<1>(d, a, b); });
+}
+KERNEL(wgmma_registers_m64n128k16_bf16_, float* out, const unsigned* in, uint64_t b) {
+    const unsigned a[4] = {in[0], in[1], in[2], in[3]};
+    group_product<64>(out, [&](auto& d) { wgmma_registers_m64n128k16_bf16<1>(d, a, b); });
+}
+KERNEL(wgmma_registers_m64n128k16_fp16_, float* out, const unsigned* in, uint64_t b) {
+    const unsigned a[4] = {in[0], in[1], in[2], in[3]};
+    group_product<64>(out, [&](auto& d) { wgmma_registers_m64n128k16_fp16<1>(d, a, b); });
+}
+KERNEL(wgmma_registers_m64n256k16_bf16_, float* out, const unsigned* in, uint64_t b) {
+    const unsigned a[4] = {in[0], in[1], in[2], in[3]};
+    group_product<128>(out, [&](auto& d) { wgmma_registers_m64n256k16_bf16<1>(d, a, b); });
+}
+KERNEL(wgmma_registers_m64n256k16_fp16_, float* out, const unsigned* in, uint64_t b) {
+    const unsigned a[4] = {in[0], in[1], in[2], in[3]};
+    group_product<128>(out, [&](auto& d) { wgmma_registers_m64n256k16_fp16<1>(d, a, b); });
 }

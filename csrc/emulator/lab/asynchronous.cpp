@@ -266,11 +266,11 @@ void wgmma_reads(const void* p) {
     if (!reported) recorder.remember(Mode::read, f, p, 16, product.witnesses[0], product.stamp);
 }
 
-void wgmma_adds(unsigned group, unsigned thread, const float* registers, unsigned count) {
+void wgmma_holds(unsigned group, unsigned thread, const void* registers, unsigned count) {
     if (!running() || !recorder.races) return;
     const auto* low = reinterpret_cast<const char*>(registers);
-    auto& all = recorder.accumulators[recorder.here->first_thread + group * 128 + thread];
-    for (Accumulators& a : all)
+    auto& all = recorder.held[recorder.here->first_thread + group * 128 + thread];
+    for (Held& a : all)
         if (a.low == low) return void(a.group = product.stamp.time);
     all.push_back({low, low + count * sizeof(float), product.stamp.time, product.stamp.site});
 }
@@ -285,7 +285,7 @@ void wgmma_wait(unsigned group, unsigned pending) {
     Groups& g = recorder.clocks.warpgroups[first / 128];
     g.wait(pending);
     for (unsigned t = first; t < first + 128; ++t)
-        std::erase_if(recorder.accumulators[t], [&](const Accumulators& a) { return a.group <= g.done; });
+        std::erase_if(recorder.held[t], [&](const Held& a) { return a.group <= g.done; });
 }
 
 }  // namespace emu::record

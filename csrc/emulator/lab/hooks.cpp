@@ -6,7 +6,7 @@ namespace emu::lab {
 namespace {
 
 void note_registers(const char* p, uintptr_t pc) {  // the thread's own memory: registers that wgmma is adding to must be left alone
-    for (const Accumulators& a : recorder.accumulators[recorder.thread()]) {
+    for (const Held& a : recorder.held[recorder.thread()]) {
         if (p < a.low || p >= a.high) continue;
         const unsigned t = recorder.thread(), group = t / 128;
         const uint32_t site = recorder.sites.at(pc, {Space::registers, Access::load, Via::thread, {}, 4});
@@ -21,7 +21,7 @@ inline void access(const void* p, unsigned bytes, Access access, bool strong, ui
     if (!f) return;
     const auto* c = static_cast<const char*>(p);
     if (size_t(c - f->stack) < STACK) {
-        if (recorder.races && !recorder.accumulators[recorder.thread()].empty()) note_registers(c, pc);
+        if (recorder.races && !recorder.held[recorder.thread()].empty()) note_registers(c, pc);
         return;
     }
     recorder.access(p, bytes, access, strong, pc);

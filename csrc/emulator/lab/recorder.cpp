@@ -33,7 +33,7 @@ void Recorder::launch_begins(const record::Launch& launch) {
     requests.clear(&sites, warps * size);
     if (blocks.size() < size) blocks.resize(size);
     for (unsigned rank = 0; rank < size; ++rank) blocks[rank].first_thread = rank * threads, blocks[rank].first_warp = rank * warps;
-    accumulators.assign(threads * size, {});
+    held.assign(threads * size, {});
     issuers.assign(MAX_MBARRIERS, 0);
     block_of_.clear();
     touched_.assign(shared_arrays().size(), 0);
@@ -87,7 +87,7 @@ void Recorder::block_begins(unsigned rank) {
     if (rank == 0) {
         const dim3 d = current.block_dim, c = record.launch.cluster;
         clocks.cluster_begins(d.x * d.y * d.z * c.x * c.y * c.z);
-        for (auto& a : accumulators) a.clear();
+        for (auto& a : held) a.clear();
         cluster_arrivals = {};
         cluster_known = nullptr;
     }
@@ -178,7 +178,7 @@ void Recorder::report(const char* kind, Space space, const Stamp* first, const S
     const RaceKey key{kind, space, first ? first->site : ~0u, second.site, first ? a.name(first->agent) : "", a.name(second.agent)};
     Race& race = record.races[key];
     if (race.count++) return;
-    race.where = space == Space::registers ? "accumulators of wgmma" : describe(p);
+    race.where = space == Space::registers ? "registers of wgmma" : describe(p);
     race.alone = !first;
     if (first) race.first = side(*first);
     race.second = side(second);

@@ -61,7 +61,7 @@ struct LaunchRecord {
     std::map<RaceKey, Race> races;
 };
 
-struct Accumulators {  // registers that wgmma adds to until its group is waited for
+struct Held {  // registers that wgmma reads or adds to until its group is waited for
     const char *low, *high;
     Time group;
     uint32_t site;
@@ -77,7 +77,7 @@ public:
     Shadow shadow{clocks};
     std::vector<BlockState> blocks;  // of the cluster, by rank
     BlockState* here = nullptr;      // the block that runs
-    std::vector<std::vector<Accumulators>> accumulators;  // by thread
+    std::vector<std::vector<Held>> held;  // by thread
     LaunchRecord record;
     std::vector<LaunchRecord> done;
 
