@@ -111,6 +111,21 @@ def test_embedding_bag_is_that_of_the_processor(name, mode, seed):
         near(got, want, name, 2)
 
 
+@pytest.mark.parametrize("name", ["int64", "int32", "int16", "int8", "uint8"])
+@pytest.mark.parametrize("path", ["cuda/v00_scan", "cuda/v01_sorted"])
+def test_integers_are_added_exactly_and_wrap(name, path):
+    rng, kind = np.random.default_rng(0), np.dtype(name)
+    x, s = rng.integers(0, 100, (5, 20)).astype(kind), rng.integers(0, 100, (60, 20)).astype(kind)
+    i = rng.integers(0, 5, 60)
+    want = x.copy()
+    np.add.at(want, i, s)
+    t, at, add = tg.tensor(x, device="emu"), tg.tensor(i, device="emu"), tg.tensor(s, device="emu")
+    wide = tg.tensor(np.broadcast_to(i[:, None], s.shape).copy(), device="emu")
+    with tg.kernels.use("accumulate", path), tg.kernels.use("scatter_add", path):
+        assert np.array_equal(t.index_add(0, at, add).numpy(), want)
+        assert np.array_equal(t.scatter_add(0, wide, add).numpy(), want)
+
+
 @pytest.mark.parametrize("name", [*NUMPY, "int64", "int32", "int16", "uint8", "bool"])
 def test_gather_moves_bits_of_any_dtype_and_layout(name):
     rng = np.random.default_rng(0)

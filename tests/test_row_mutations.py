@@ -1,4 +1,5 @@
-"""Bugs planted in copies of the rungs of the row-wise ladders: softmax, cross-entropy, layer norm, batch norm, recurrent cells.
+"""Bugs planted in copies of the rungs of the row-wise ladders: softmax, cross-entropy, layer norm, batch norm, recurrent cells; of those
+of lists and indices: optimizers, clipping, indexed access.
 
 As tests/test_mutations.py does for matmul: each mutant is compiled with UBSan's traps and run on ragged shapes in several thread
 orders; it counts as caught when a result is wrong (or NaN) or the launch fails. The rungs themselves must pass the same.
@@ -18,6 +19,7 @@ from test_mutations import FLAGS as MATMUL_FLAGS
 from test_mutations import ROOT, UBSAN, pytestmark  # noqa: F401
 
 from tensorgrad import dispatch
+from tensorgrad.ops.shared.indexing import runs_of
 from tensorgrad.ops.softmax import sliced
 
 LADDERS = ROOT / "csrc/cuda"
@@ -46,6 +48,24 @@ MUTANTS = [
     ("rnn/v00_step", "one gate's place for all", "p.gh + (row * G + k)", "p.gh + (row * G)", 1),
     ("rnn/v00_step", "what came back is forgotten", "if (p.dh) read", "if (!p.dh) read", 1),
     ("rnn/v00_step", "the cell's gradient is not handed on", "if constexpr (CARRIES) write<N>(p.carry + i, carry);", "", 1),
+    ("optimizer/v00_per_parameter", "an element too many", "if (i < n)", "if (i <= n)", 1),
+    ("optimizer/v01_multi_tensor", "the elements behind the last pack are left", "for (int i = packs * V + int(threadIdx.x)",
+     "for (int i = chunk.length + int(threadIdx.x)", 1),
+    ("optimizer/v01_multi_tensor", "a pack too many", "? chunk.length / V : 0", "? chunk.length / V + 1 : 0", 1),
+    ("optimizer/v01_multi_tensor", "the state of the first chunk", "static_cast<S*>(table.at[3 + j][e]) + chunk.begin",
+     "static_cast<S*>(table.at[3 + j][e])", 1),
+    ("optimizer/v01_multi_tensor", "the state is not written", "if (at.s[j]) store<V>", "if (at.s[j] && j == 0) store<V>", 1),
+    ("optimizer/clip", "a warp's sum for the block's", "device::block_reduce(sum, 0.0, merge);\n    if (threadIdx.x == 0) parts",
+     "device::warp_reduce(sum, merge);\n    if (threadIdx.x == 0) parts", 1),
+    ("optimizer/clip", "the second table's sums over the first's", "done += blocks;", "done = blocks;", 1),
+    ("optimizer/clip", "packs where they do not lie", "table.packed[chunk.entry] ? chunk.length", "true ? chunk.length", 2),
+    ("indexing/v00_scan", "what was there is forgotten", "adds ? static_cast", "!adds ? static_cast", 1),
+    ("indexing/v01_sorted", "an entry of the next place", "runs.bound[at.whole + 1];", "runs.bound[at.whole + 1] + 1;", 1),
+    ("indexing/v01_sorted", "the place of the run's number", "e.to[runs.order[first]]", "at.whole", 1),
+    ("indexing/v01_sorted", "entries as they lie", "sum += e.term(runs.order[q], at.rest)", "sum += e.term(q, at.rest)", 1),
+    ("indexing/pick", "a row too many", "i < rows * pieces", "i <= rows * pieces", 1),
+    ("indexing/pick", "pieces wider than the row", "places % 16 == 0", "places % 4 == 0", 1),
+    ("indexing/row_dots", "lanes are not merged", "sum = device::warp_reduce(sum, device::Sum<Sum<T>>{});", "", 1),
     ("batch_norm/v01_welford", "the warps' sums are not merged", "block_reduce(s, Pair<A>{A(0), A(0)}, add)", "warp_reduce(s, add)", 1),
 ]
 
@@ -123,7 +143,45 @@ def cells(rung):
         yield (f"backward {rows}x{hidden}", "recurrence_backward", [gx, None, Preset(carry)], [*arrays, 2], [want, None, dc * f], 1e-5)
 
 
-CALLS = {"rnn": cells, "softmax": softmaxes, "cross_entropy": cross_entropies,
+def steps(rung):
+    """Parameters that end within a pack, within a chunk and behind one, one of them where no pack may start."""
+    rng = np.random.default_rng(0)
+    p, g, m, v = ([rng.uniform(0.5, 1, n + 1).astype(np.float32)[n % 2:] for n in (5, 4100, 33, 8200)] for _ in range(4))
+    wide = [[x.astype(np.float64) for x in xs] for xs in (p, g, m, v)]
+    if rung.endswith("clip"):
+        norm = np.sqrt(sum((x**2).sum() for x in wide[0]))
+        many = [x[:1] for x in p] * 60  # more than a table has
+        for arrays, chunks in ((p, 5), (many, 240)):
+            want = np.sqrt(sum((x.astype(np.float64) ** 2).sum() for x in arrays))
+            yield f"norm of {len(arrays)}", "total_norm", [np.float32(0) * p[0][0], np.zeros(chunks)], [arrays, 2.0], [want, None], 1e-6
+        yield "to norm", "clip_to_norm_", [[*map(Preset, p)]], [np.array(norm, np.float32), 0.5], [[x * 0.5 / norm for x in wide[0]]], 1e-5
+        return
+    op, (own, slope, first, second) = dispatch._ops["adadelta_step"], ([*map(Preset, x)] for x in (p, g, m, v))
+    squares = [0.8 * s + 0.2 * (d + 0.1 * x) ** 2 for x, d, s in zip(*wide[:3], strict=True)]
+    want = [op.reference(*wide, 0.7, 0.8, 1e-3, 0.1), None, None, squares]
+    deltas = [0.8 * d + 0.2 * ((x - y) / 0.7) ** 2 for x, y, d in zip(wide[0], want[0], wide[3], strict=True)]
+    yield "adadelta", "adadelta_step", [own, None, slope, first, second], [0.7, 0.8, 1e-3, 0.1, 0], [*want, deltas], 1e-5
+
+
+def indices(rung):
+    rng = np.random.default_rng(0)
+    for rows, count, columns in ((7, 40, 3), (5, 9, 96), (40, 30, 17)):
+        table, source = (rng.uniform(0.5, 1, (n, columns)).astype(np.float32) for n in (rows, count))
+        to = rng.integers(rows // 2, rows, count)  # the first half of the rows has no entries
+        shape = f"{rows}, {count} x {columns}"
+        if rung.endswith("pick"):
+            yield shape, "embedding", [source], [table, to], [table[to]], 0.0
+            continue
+        if rung.endswith("row_dots"):
+            want = [(source.astype(np.float64) * table[to]).sum(1)]
+            yield shape, "row_dots", [source[:, 0]], [source, table, np.arange(count), to], want, 1e-6
+            continue
+        want = table.astype(np.float64)
+        np.add.at(want, to, source.astype(np.float64))
+        yield shape, "accumulate", [Preset(table)], [to, source, *runs_of(to, np)], [want], 1e-6
+
+
+CALLS = {"optimizer": steps, "indexing": indices, "rnn": cells, "softmax": softmaxes, "cross_entropy": cross_entropies,
          "layer_norm": lambda rung: norms(rung, ("layer_norm", "norm_backward"), [(33, 12), (5, 37), (3, 1100)], (1,)),
          "batch_norm": lambda rung: norms(rung, ("batch_norm", "batch_norm_backward"), [(5, 3, 7), (3, 2, 650), (40, 4, 1)], (0, 2))}
 
@@ -178,6 +236,9 @@ class Preset:
         self.values = np.ascontiguousarray(values)
 
 
+ITEMS = []  # of lists among the arguments of the call at hand
+
+
 class Argument(ctypes.Structure):
     _fields_ = [("kind", ctypes.c_int), ("dtype", ctypes.c_int), ("ndim", ctypes.c_int), ("data", ctypes.c_void_p),
                 ("shape", ctypes.c_int64 * 4), ("strides", ctypes.c_int64 * 4), ("integer", ctypes.c_int64), ("real", ctypes.c_double)]
@@ -187,9 +248,13 @@ DTYPES = [np.dtype(t) for t in (np.float64, np.float32, np.float16, ml_dtypes.bf
 
 
 def argument(a):
-    """A kernel's argument as the harness takes it: an array, None, an int or a float."""
+    """A kernel's argument as the harness takes it: an array, None, an int, a float or a list of arrays."""
     if a is None:
         return Argument(kind=0)
+    if isinstance(a, list):
+        items = (Argument * len(a))(*map(argument, a))
+        ITEMS.append(items)
+        return Argument(kind=4, data=ctypes.addressof(items), integer=len(a))
     if isinstance(a, np.ndarray):
         quad = ctypes.c_int64 * 4
         return Argument(kind=1, dtype=DTYPES.index(a.dtype), ndim=a.ndim, data=a.ctypes.data, shape=quad(*a.shape),
@@ -197,21 +262,36 @@ def argument(a):
     return Argument(kind=3, real=a) if isinstance(a, float) else Argument(kind=2, integer=a)
 
 
+def output(o):
+    """What a kernel is to write into: what a Preset holds, else NaN; a list of those."""
+    if isinstance(o, list):
+        return [output(x) for x in o]
+    return None if o is None else o.values.copy() if isinstance(o, Preset) else np.full(o.shape, np.nan, o.dtype)
+
+
+def flat(pairs):
+    """(array, what it should hold) of results, some of them lists, or None where there is nothing to ask."""
+    for got, want in pairs:
+        if isinstance(got, list) and want is not None:
+            yield from zip(got, want, strict=True)
+        elif got is not None and want is not None:
+            yield got, want
+
+
 def fault(lib, rung):
     """What is wrong with a rung's results, or None."""
     path = f"cuda/{rung.rpartition('/')[2]}"
     for label, op, outputs, inputs, want, tolerance in CALLS[folder_of(rung)](rung):
         for seed, eager in ((0, False), (1, True), (2, False)):
-            made = [None if o is None else o.values.copy() if isinstance(o, Preset) else np.full(o.shape, np.nan, o.dtype) for o in outputs]
+            made = [output(o) for o in outputs]
+            ITEMS.clear()
             arguments = [argument(a) for a in (*made, *inputs)]
             packed = (Argument * len(arguments))(*arguments)
             message = lib.call_kernel(op.encode(), path.encode(), packed, len(arguments), seed, eager).decode()
             where = f"{label}, seed {seed}, {'eager' if eager else 'lazy'}"
             if message:
                 return f"{message} [{where}]"
-            for got, w in zip(made, want, strict=False):
-                if got is None:
-                    continue
+            for got, w in flat(zip(made, want, strict=False)):
                 error = np.linalg.norm(got.astype(np.float64) - w) / (np.linalg.norm(w) or 1)
                 if not error <= tolerance:
                     return f"{'NaN' if np.isnan(error) else f'relative error {error:.2g}'} [{where}]"

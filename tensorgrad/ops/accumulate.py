@@ -90,6 +90,10 @@ class Accumulate(Op):
             y[i] += source[k]
         return y
 
+    def cost(self, input: Any, index: Any, source: Any) -> tuple[float, float]:
+        (rows, columns), n = input.array.shape, index.array.size
+        return float(n * columns), float(8 * n + (n + 2 * min(n, rows)) * columns * input.array.itemsize)
+
     def cases(self) -> Iterable[Case]:
         yield Case(T(5, 3), T(7, dtype="int64", low=0, high=5), T(7, 3))
         yield Case(T(1, 17), T(4, dtype="int64", low=0, high=1), T(4, 17))

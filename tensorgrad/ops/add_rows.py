@@ -81,6 +81,11 @@ class AddRows(Op):
             y[t] += x[p if source is None else source[p]] * (1 if scale is None else scale[p])
         return y
 
+    def cost(self, input: Any, scale: Any, source: Any, target: Any, rows: int, grad_scale: Any = None) -> tuple[float, float]:
+        n, columns = len(target), input.array.shape[1]
+        indices = 8 * n * (1 if source is None else 2) + (0 if scale is None else scale.nbytes)
+        return float((1 if scale is None else 2) * n * columns), float(indices + (n + rows) * columns * input.array.itemsize)
+
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(5, 3), None, rows=4, **ENTRIES), Case(T(5, 17), T(5), rows=5, **ENTRIES))
         yield Case(T(5, 2), None, source=None, target=ENTRIES["target"], rows=4)
@@ -93,7 +98,7 @@ class RowDots(Op):
 
     name = "row_dots"
     function = method = False
-    defaults = ("cuda/warp", "cpu/rows", "cpu/numpy")
+    defaults = ("cuda/row_dots", "cpu/rows", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, other: Tensor, first: Any, second: Any) -> Tensor:
         xp = input.device.backend.xp
@@ -117,6 +122,10 @@ class RowDots(Op):
 
     def reference(self, a: Any, b: Any, first: Any, second: Any) -> Any:
         return (a[first] * b[second]).sum(1)
+
+    def cost(self, input: Any, other: Any, first: Any, second: Any) -> tuple[float, float]:
+        n, columns = len(first), input.array.shape[1]
+        return float(2 * n * columns), float(16 * n + (2 * n * columns + n) * input.array.itemsize)
 
     def cases(self) -> Iterable[Case]:
         yield Case(T(5, 3), T(4, 3), first=ENTRIES["source"], second=ENTRIES["target"])

@@ -55,5 +55,9 @@ class BagMax(Op):
                 y[b] = x[source[target == b]].max(0)
         return y
 
+    def cost(self, input: Any, source: Any, target: Any, rows: int) -> tuple[float, float]:
+        n, columns, item = len(target), input.array.shape[1], input.array.itemsize
+        return float(n * columns), float(16 * n + n * columns * item + rows * columns * (item + 8))
+
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(5, 3, distinct=True), rows=4, **ENTRIES), Case(T(5, 17, distinct=True), rows=5, **ENTRIES))

@@ -23,7 +23,7 @@ class ClipToNorm(Op):
     function = method = False
     mutates = True
     differentiable = False
-    defaults = ("cuda/multi_tensor", "cpu/numpy")
+    defaults = ("cuda/clip", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Sequence[Tensor], total: Tensor, max_norm: float) -> None:
         if not input:

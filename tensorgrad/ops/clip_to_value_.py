@@ -20,7 +20,7 @@ class ClipToValue(Op):
     function = method = False
     mutates = True
     differentiable = False
-    defaults = ("cuda/multi_tensor", "cpu/numpy")
+    defaults = ("cuda/clip", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Sequence[Tensor], limit: float) -> None:
         if not input:

@@ -61,6 +61,10 @@ class Embedding(Op):
     def reference(self, input: Any, weight: Any, *args: Any, **kwargs: Any) -> Any:
         return weight[input]
 
+    def cost(self, input: Any, weight: Any, *args: Any, **kwargs: Any) -> tuple[float, float]:
+        n, (rows, features) = input.array.size, weight.array.shape
+        return 0.0, float(8 * n + (n + min(n, rows)) * features * weight.array.itemsize)
+
     def cases(self) -> Iterable[Case]:
         def index(*shape: int) -> T:
             return T(*shape, dtype="int64", low=0, high=7)
@@ -76,6 +80,3 @@ class Embedding(Op):
         yield Case(index(2), T(7), error=(RuntimeError, "embedding: weight must be a table (rows, features), got shape (7,)"))
         yield Case(index(2), T(7, 2), padding_idx=8, error=(ValueError, "embedding: padding_idx 8 is out of range"), torch=False)
         yield Case(index(2), T(7, 2), sparse=True, error=(NotImplementedError, "embedding: sparse gradients"), torch=False)
-
-    def cost(self, input: Any, weight: Any, *args: Any, **kwargs: Any) -> tuple[float, float]:
-        return 0.0, 2.0 * np.prod(input.shape) * weight.shape[1] * weight.dtype.itemsize

@@ -57,6 +57,10 @@ class Gather(Op):
             out[place] = x[tuple(source)]
         return out
 
+    def cost(self, input: Any, dim: int, index: Any, **options: Any) -> tuple[float, float]:
+        n = index.array.size
+        return 0.0, float(8 * n + (n + min(n, input.array.size)) * input.array.itemsize)
+
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(3, 5), 0, T(4, 5, dtype="int64", low=0, high=3)), Case(T(3, 5), -1, T(3, 2, dtype="int64", low=0, high=5)))
         yield from (Case(T(3, 5), 1, T(2, 7, dtype="int64", low=0, high=5)), Case(T(3), 0, T(4, dtype="int64", low=0, high=3)))

@@ -81,6 +81,10 @@ class ScatterAdd(Overwriting):
             y[tuple(target)] += src[place]
         return y
 
+    def cost(self, input: Any, dim: int, index: Any, src: Any) -> tuple[float, float]:
+        n = index.array.size
+        return float(n), float(8 * n + (n + 2 * min(n, input.array.size)) * input.array.itemsize)
+
     def cases(self) -> Iterable[Case]:
         i = T(2, 3, dtype="int64", low=0, high=3)
         yield from (Case(T(3, 5), 0, i, T(2, 3)), Case(T(2, 3), 1, i, T(4, 3), torch=False))

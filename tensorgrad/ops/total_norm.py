@@ -11,6 +11,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, rung
 from ..tensor import Tensor, wrap
+from .shared.stepping import in_order
 
 CHUNK = 8192  # elements whose sum a block of csrc/cuda/optimizer/clip.cu leaves
 
@@ -24,12 +25,12 @@ class TotalNorm(Op):
     name = "total_norm"
     function = method = False
     differentiable = False
-    defaults = ("cuda/multi_tensor", "cpu/numpy")
+    defaults = ("cuda/clip", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Sequence[Tensor], norm_type: float = 2.0) -> Tensor:
         device, xp = input[0].device, input[0].device.backend.xp
         total = xp.empty((), input[0].array.dtype)
-        self.kernel(device, total)(total, [xp.ascontiguousarray(t.array) for t in input], float(norm_type))
+        self.kernel(device, total)(total, [in_order(xp, t.array) for t in input], float(norm_type))
         return wrap(total, device)
 
     def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:

@@ -17,8 +17,8 @@ template <class T> struct Entries {
     const T* scale;            // may be null
     int64_t count, columns;
     __device__ Sum<T> term(int64_t p, int64_t column) const {
-        const auto x = static_cast<Sum<T>>(static_cast<Wide<T>>(table[(from ? from[p] : p) * columns + column]));
-        return scale ? static_cast<Sum<T>>(static_cast<Wide<T>>(scale[p])) * x : x;
+        const Sum<T> x = widened(table[(from ? from[p] : p) * columns + column]);
+        return scale ? widened(scale[p]) * x : x;
     }
 };
 
@@ -29,13 +29,35 @@ template <class T> Entries<T> entries_of(const Array& source, const Array& index
     return {source.ptr<T>(), nullptr, index.ptr<int64_t>(), nullptr, index.size(), source.shape[1]};
 }
 
-// f.operator()<T, Out>() for scatter_add's source and target: the same type, or a target in double.
-template <class F> void by_types(const Array& out, const Array& source, F&& f) {
+constexpr const char* NUMBERS = "float32 float64 float16 bfloat16 int64 int32 int16 int8 uint8";
+
+// f.operator()<T>() for the type behind a dtype of NUMBERS.
+template <class F> void by_number(DType dtype, F&& f) {
+    switch (dtype) {
+        case DType::int64: return f.template operator()<int64_t>();
+        case DType::int32: return f.template operator()<int32_t>();
+        case DType::int16: return f.template operator()<int16_t>();
+        case DType::int8: return f.template operator()<int8_t>();
+        case DType::uint8: return f.template operator()<uint8_t>();
+        default: return device::by_dtype(dtype, f);
+    }
+}
+
+// f.operator()<T, Out>() for scatter_add's source and target: a target in double, or floats of the same type.
+template <class F> void by_float_types(const Array& out, const Array& source, F&& f) {
     device::by_dtype(source.dtype, [&]<class T>() {
         if (out.dtype == DType::float64) return f.template operator()<T, double>();
         if constexpr (std::is_same_v<T, float>)
             if (out.dtype == DType::float32) return f.template operator()<float, float>();
         throw std::invalid_argument("the target must be float64, or float32 as the source");
+    });
+}
+
+// The same, and integers of one type.
+template <class F> void by_types(const Array& out, const Array& source, F&& f) {
+    by_number(source.dtype, [&]<class T>() {
+        if constexpr (std::is_integral_v<T>) f.template operator()<T, T>();
+        else by_float_types(out, source, f);
     });
 }
 

@@ -42,13 +42,13 @@ template <class T, class Out> __global__ void __launch_bounds__(THREADS)
     for (int64_t k = first_item(); k < count; k += items_at_once()) {
         const Split inner(k, index.inner), outer(inner.whole, index.n);
         atomicAdd(&out.at(outer.whole, index.at(outer.whole, outer.rest, inner.rest), inner.rest),
-                  Out(static_cast<Wide<T>>(source.at(outer.whole, outer.rest, inner.rest))));
+                  Out(widened(source.at(outer.whole, outer.rest, inner.rest))));
     }
 }
 
 void scatter_add_atomic(Array& out, const Array& index, const Array& source) {
     if (index.size() == 0) return;
-    by_types(out, source, [&]<class T, class Out>() {
+    by_float_types(out, source, [&]<class T, class Out>() {
         launch(add_elements<T, Out>, blocks_for(index.size()), THREADS, 0, current_stream, Columns<Out>(out), Columns<const int64_t>(index),
                Columns<const T>(source), index.size());
     });

@@ -13,8 +13,10 @@ constexpr unsigned MOST_BLOCKS = 1 << 16;
 using device::FLOATS;
 using device::Wide;
 
-// Many terms are added in double and rounded once, as on the CPU; those of half precision in float.
-template <class T> using Sum = std::conditional_t<sizeof(T) == 2, float, double>;
+// Many terms are added in double and rounded once, as on the CPU; those of half precision in float, integers in 64 bits.
+template <class T> using Sum = std::conditional_t<std::is_integral_v<T>, int64_t, std::conditional_t<sizeof(T) == 2, float, double>>;
+template <class T> __device__ __forceinline__ Sum<T> widened(T x) { return static_cast<Sum<T>>(x); }
+template <class T> __device__ __forceinline__ T rounded(Sum<T> sum) { return static_cast<T>(sum); }
 
 // The threads of a launch stride over the grid: for (int64_t i = first_item(); i < count; i += items_at_once()).
 __device__ inline int64_t first_item() { return blockIdx.x * int64_t(THREADS) + threadIdx.x; }

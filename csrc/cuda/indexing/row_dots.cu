@@ -14,9 +14,9 @@ template <class T> __global__ void __launch_bounds__(THREADS)
     for (int64_t p = first_item() / 32; p < count; p += items_at_once() / 32) {
         const T *x = a + ia[p] * columns, *y = b + ib[p] * columns;
         Sum<T> sum = 0;
-        for (int64_t i = lane; i < columns; i += 32) sum += static_cast<Sum<T>>(static_cast<Wide<T>>(x[i])) * static_cast<Sum<T>>(static_cast<Wide<T>>(y[i]));
+        for (int64_t i = lane; i < columns; i += 32) sum += widened(x[i]) * widened(y[i]);
         sum = device::warp_reduce(sum, device::Sum<Sum<T>>{});
-        if (lane == 0) out[p] = static_cast<T>(static_cast<Wide<T>>(sum));
+        if (lane == 0) out[p] = rounded<T>(sum);
     }
 }
 
@@ -28,6 +28,6 @@ void all_row_dots(Array& out, const Array& a, const Array& b, const Array& ia, c
     });
 }
 
-TG_KERNEL(row_dots, "cuda/warp", FLOATS, all_row_dots)
+TG_KERNEL(row_dots, "cuda/row_dots", FLOATS, all_row_dots)
 
 }  // namespace tg::indexing

@@ -10,10 +10,10 @@ namespace tg::indexing {
 template <class T> __global__ void __launch_bounds__(THREADS) scan_rows(T* out, const Entries<T> e, int64_t rows, bool adds) {
     for (int64_t k = first_item(); k < rows * e.columns; k += items_at_once()) {
         const Split at(k, e.columns);
-        Sum<T> sum = adds ? static_cast<Sum<T>>(static_cast<Wide<T>>(out[k])) : Sum<T>(0);
+        Sum<T> sum = adds ? widened(out[k]) : Sum<T>(0);
         for (int64_t p = 0; p < e.count; ++p)
             if (e.to[p] == at.whole) sum += e.term(p, at.rest);
-        out[k] = static_cast<T>(static_cast<Wide<T>>(sum));
+        out[k] = rounded<T>(sum);
     }
 }
 
@@ -27,18 +27,18 @@ void add_rows_scanning(Array& out, const Array&, const Array&, const Array& tabl
 }
 
 void accumulate_scanning(Array& out, const Array& index, const Array& source, const Array&, const Array&) {
-    device::by_dtype(out.dtype, [&]<class T>() { scan(out, entries_of<T>(source, index), true); });
+    by_number(out.dtype, [&]<class T>() { scan(out, entries_of<T>(source, index), true); });
 }
 
 template <class T, class Out> __global__ void __launch_bounds__(THREADS)
     scan_columns(const Columns<Out> out, const Columns<const int64_t> index, const Columns<const T> source, int64_t count) {
     for (int64_t k = first_item(); k < count; k += items_at_once()) {
         const Split inner(k, out.inner), outer(inner.whole, out.n);
-        double sum = 0;
+        Sum<Out> sum = 0;
         for (int64_t m = 0; m < index.n; ++m)
-            if (index.at(outer.whole, m, inner.rest) == outer.rest) sum += double(static_cast<Wide<T>>(source.at(outer.whole, m, inner.rest)));
+            if (index.at(outer.whole, m, inner.rest) == outer.rest) sum += widened(source.at(outer.whole, m, inner.rest));
         Out& place = out.at(outer.whole, outer.rest, inner.rest);
-        place = Out(double(place) + sum);
+        place = rounded<Out>(widened(place) + sum);
     }
 }
 
@@ -51,7 +51,7 @@ void scatter_add_scanning(Array& out, const Array& index, const Array& source) {
 }
 
 TG_KERNEL(add_rows, "cuda/v00_scan", FLOATS, add_rows_scanning)
-TG_KERNEL(accumulate, "cuda/v00_scan", FLOATS, accumulate_scanning)
-TG_KERNEL(scatter_add, "cuda/v00_scan", FLOATS, scatter_add_scanning)
+TG_KERNEL(accumulate, "cuda/v00_scan", NUMBERS, accumulate_scanning)
+TG_KERNEL(scatter_add, "cuda/v00_scan", NUMBERS, scatter_add_scanning)
 
 }  // namespace tg::indexing

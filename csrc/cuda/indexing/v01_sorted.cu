@@ -18,9 +18,9 @@ template <class T> __global__ void __launch_bounds__(THREADS) add_runs(T* out, c
         const Split at(k, e.columns);
         const int64_t first = runs.bound[at.whole], last = runs.bound[at.whole + 1];
         T& place = out[(adds ? e.to[runs.order[first]] : at.whole) * e.columns + at.rest];
-        Sum<T> sum = adds ? static_cast<Sum<T>>(static_cast<Wide<T>>(place)) : Sum<T>(0);
+        Sum<T> sum = adds ? widened(place) : Sum<T>(0);
         for (int64_t q = first; q < last; ++q) sum += e.term(runs.order[q], at.rest);
-        place = static_cast<T>(static_cast<Wide<T>>(sum));
+        place = rounded<T>(sum);
     }
 }
 
@@ -37,21 +37,21 @@ void add_rows_sorted(Array& out, const Array& bound, const Array& order, const A
 
 // A run for each row that has entries: others stay as they are.
 void accumulate_sorted(Array& out, const Array& index, const Array& source, const Array& order, const Array& bound) {
-    device::by_dtype(out.dtype, [&]<class T>() { add(out, entries_of<T>(source, index), order, bound, true); });
+    by_number(out.dtype, [&]<class T>() { add(out, entries_of<T>(source, index), order, bound, true); });
 }
 
 template <class T, class Out> __global__ void __launch_bounds__(THREADS)
     add_column_runs(const Columns<Out> out, const Columns<const int64_t> index, const Columns<const T> source, const Runs runs) {
     for (int64_t r = first_item(); r < runs.count; r += items_at_once()) {
-        double sum = 0;
+        Sum<Out> sum = 0;
         int64_t o = 0, m = 0, i = 0;
         for (int64_t q = runs.bound[r]; q < runs.bound[r + 1]; ++q) {
             const Split inner(runs.order[q], index.inner), outer(inner.whole, index.n);
             o = outer.whole, m = outer.rest, i = inner.rest;
-            sum += double(static_cast<Wide<T>>(source.at(o, m, i)));
+            sum += widened(source.at(o, m, i));
         }
         Out& place = out.at(o, index.at(o, m, i), i);
-        place = Out(double(place) + sum);
+        place = rounded<Out>(widened(place) + sum);
     }
 }
 
@@ -90,8 +90,8 @@ void bag_max(Array& y, Array& at, const Array& bound, const Array& order, const 
 }
 
 TG_KERNEL(add_rows, "cuda/v01_sorted", FLOATS, add_rows_sorted)
-TG_KERNEL(accumulate, "cuda/v01_sorted", FLOATS, accumulate_sorted)
-TG_KERNEL(scatter_add, "cuda/v01_sorted", FLOATS, scatter_add_sorted)
+TG_KERNEL(accumulate, "cuda/v01_sorted", NUMBERS, accumulate_sorted)
+TG_KERNEL(scatter_add, "cuda/v01_sorted", NUMBERS, scatter_add_sorted)
 TG_KERNEL(bag_max, "cuda/v01_sorted", FLOATS, bag_max)
 
 }  // namespace tg::indexing

@@ -2,7 +2,7 @@
 // Before it (v01_multi_tensor): the same table and chunks, for what every parameter has alone. A norm is of all of them together.
 // Ownership: a block has a chunk and leaves its sum in the caller's workspace; one block adds those up, in an order that sizes alone decide.
 // Bottleneck: bandwidth of memory: gradients are read for the norm, and read and written where they are scaled.
-// Measure: python -m tensorgrad lab total_norm --kernel cuda/multi_tensor --shape [4099,100x3]
+// Measure: python -m tensorgrad lab total_norm --kernel cuda/clip --shape [4099,100x3]
 #include "../../device/reduce.cuh"
 #include "table.h"
 
@@ -114,8 +114,8 @@ template <class How> void change_all(const Arrays& x, const void* total, How how
 void clip_to_norm(Arrays& x, const Array& total, double max_norm) { change_all(x, total.data, Scale{max_norm}); }
 void clip_to_value(Arrays& x, double limit) { change_all(x, nullptr, Limit{limit}); }
 
-TG_KERNEL(total_norm, "cuda/multi_tensor", FLOATS, total_norm)
-TG_KERNEL(clip_to_norm_, "cuda/multi_tensor", FLOATS, clip_to_norm)
-TG_KERNEL(clip_to_value_, "cuda/multi_tensor", FLOATS, clip_to_value)
+TG_KERNEL(total_norm, "cuda/clip", FLOATS, total_norm)
+TG_KERNEL(clip_to_norm_, "cuda/clip", FLOATS, clip_to_norm)
+TG_KERNEL(clip_to_value_, "cuda/clip", FLOATS, clip_to_value)
 
 }  // namespace tg::optimizer

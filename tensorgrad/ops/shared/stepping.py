@@ -12,11 +12,16 @@ from ...tensor import Tensor
 States = Sequence[Tensor] | None
 
 
+def in_order(xp: Any, a: Any) -> Any:
+    """The array, or a contiguous copy of it; `ascontiguousarray` would give a scalar a dimension."""
+    return a if a.flags.c_contiguous else xp.ascontiguousarray(a)
+
+
 @contextmanager
 def contiguous(xp: Any, *lists: States) -> Iterator[list[Any]]:
     """The arrays of lists of tensors, to be overwritten: copies of strided ones, which are copied back."""
     written = [None if tensors is None else [t.array for t in tensors] for tensors in lists]
-    packed = [None if arrays is None else [a if a.flags.c_contiguous else xp.ascontiguousarray(a) for a in arrays] for arrays in written]
+    packed = [None if arrays is None else [in_order(xp, a) for a in arrays] for arrays in written]
     yield packed
     for arrays, copies in zip(written, packed, strict=True):
         for a, c in zip(arrays or (), copies or (), strict=True):
@@ -45,7 +50,7 @@ class FusedStep(Op):
         for i, p in enumerate(params):
             self.check(p, grads[i], params[0], None if master is None else master[i], [s[i] for s in states if s is not None])
         xp = params[0].device.backend.xp
-        g = [xp.ascontiguousarray(t.array) for t in grads]
+        g = [in_order(xp, t.array) for t in grads]
         with contiguous(xp, params, master, *states) as (p, m, *s):
             self.kernel(params[0].device, params[0].array)(p, m, g, *s, *numbers)
 
