@@ -58,8 +58,8 @@ MUTANTS = [
     ("optimizer/clip", "a warp's sum for the block's", "device::block_reduce(sum, 0.0, merge);\n    if (threadIdx.x == 0) parts",
      "device::warp_reduce(sum, merge);\n    if (threadIdx.x == 0) parts", 1),
     ("optimizer/clip", "the second table's sums over the first's", "done += blocks;", "done = blocks;", 1),
-    ("optimizer/clip", "packs where they do not lie", "table.packed[chunk.entry] ? chunk.length", "true ? chunk.length", 2),
-    ("indexing/v00_scan", "what was there is forgotten", "adds ? static_cast", "!adds ? static_cast", 1),
+    ("optimizer/clip", "packs where they do not lie", "table.packed[chunk.entry] ? chunk.length", "true ? chunk.length", 1),
+    ("indexing/v00_scan", "what was there is forgotten", "adds ? widened", "!adds ? widened", 1),
     ("indexing/v01_sorted", "an entry of the next place", "runs.bound[at.whole + 1];", "runs.bound[at.whole + 1] + 1;", 1),
     ("indexing/v01_sorted", "the place of the run's number", "e.to[runs.order[first]]", "at.whole", 1),
     ("indexing/v01_sorted", "entries as they lie", "sum += e.term(runs.order[q], at.rest)", "sum += e.term(q, at.rest)", 1),
@@ -144,16 +144,17 @@ def cells(rung):
 
 
 def steps(rung):
-    """Parameters that end within a pack, within a chunk and behind one, one of them where no pack may start."""
+    """Parameters that end within a pack and at the end of one, within a chunk and behind one; for the norm also where no pack may start."""
     rng = np.random.default_rng(0)
-    p, g, m, v = ([rng.uniform(0.5, 1, n + 1).astype(np.float32)[n % 2:] for n in (5, 4100, 33, 8200)] for _ in range(4))
+    sizes = ((5, 1), (4101, 0), (63, 1), (64, 0), (8201, 0))  # and how far from a multiple of 16 bytes they begin
+    p, g, m, v = ([rng.uniform(0.5, 1, n + off).astype(np.float32)[off:] for n, off in sizes] for _ in range(4))
     wide = [[x.astype(np.float64) for x in xs] for xs in (p, g, m, v)]
     if rung.endswith("clip"):
         norm = np.sqrt(sum((x**2).sum() for x in wide[0]))
         many = [x[:1] for x in p] * 60  # more than a table has
-        for arrays, chunks in ((p, 5), (many, 240)):
+        for arrays, chunks in ((p, 6), (many, 300)):
             want = np.sqrt(sum((x.astype(np.float64) ** 2).sum() for x in arrays))
-            yield f"norm of {len(arrays)}", "total_norm", [np.float32(0) * p[0][0], np.zeros(chunks)], [arrays, 2.0], [want, None], 1e-6
+            yield f"norm of {len(arrays)}", "total_norm", [np.float32(0) * p[0][0], np.empty(chunks)], [arrays, 2.0], [want, None], 1e-6
         yield "to norm", "clip_to_norm_", [[*map(Preset, p)]], [np.array(norm, np.float32), 0.5], [[x * 0.5 / norm for x in wide[0]]], 1e-5
         return
     op, (own, slope, first, second) = dispatch._ops["adadelta_step"], ([*map(Preset, x)] for x in (p, g, m, v))
