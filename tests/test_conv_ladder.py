@@ -75,6 +75,28 @@ def expected(x, w, gy, bias, stride, padding, dilation, groups):
     return y, dbig[:, :, padding[0]:padding[0] + x.shape[2], padding[1]:padding[1] + x.shape[3]], dw
 
 
+def empty(shape, dtype, way):
+    """An array for a result, on the device."""
+    if way != "NHWC":
+        return emu.xp.empty(shape, dtype)
+    n, c, h, w = shape
+    return emu.xp.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+
+
+def by_tma(path):
+    """Such a rung takes images with the channels last, in eights, and no groups."""
+    return "tma" in path
+
+
+def fitting(path, x, w, options, ways):
+    """A case as a rung takes it: like the given one where it takes every case."""
+    if not by_tma(path):
+        return x, w, options, ways
+    eights = [-(-c // 8) * 8 for c in (w[1], w[0])]
+    return ((x[0], eights[0], *x[2:]), (eights[1], eights[0], *w[2:]), {k: v for k, v in options.items() if k != "groups"},
+            ("NHWC", ways[1], "NHWC"))
+
+
 def check(path, name, x, w, bias, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, ways=("NCHW",) * 3, space=1 << 16, seed=0):
     """Run the three kernels of a rung and compare with float64."""
     rng = np.random.default_rng(seed)
@@ -85,7 +107,7 @@ def check(path, name, x, w, bias, stride=(1, 1), padding=(0, 0), dilation=(1, 1)
     wanted = expected(x, w, gy, bias, stride, padding, dilation, groups)
     x, w, gy = (layout(a, way) for a, way in zip((x, w, gy), ways, strict=True))
     options = *stride, *padding, *dilation, groups
-    results = [emu.xp.empty(a.shape, NUMPY[name]) for a in (gy, x, w)]
+    results = [empty(a.shape, NUMPY[name], way) for a, way in zip((gy, x, w), (ways[2], ways[0], "NCHW"), strict=True)]
     operands = (x, w, bias), (gy, w), (gy, x)
     scratch = emu.xp.empty(space, np.float64 if name == "float64" else np.float32)
     for op, got, given, want in zip(OPS, results, operands, wanted, strict=True):
@@ -115,6 +137,7 @@ def test_shapes_and_layouts(path, name, order):
         ways = [LAYOUTS[(i + n + order[0]) % len(LAYOUTS)] for n in (0, 1, 3)]
         if depthwise_only(path) and w[1] > 1:
             continue
+        x, w, options, ways = fitting(path, x, w, options, ways)
         check(path, name, x, w, bias, **options, ways=ways, seed=order[0])
 
 
@@ -134,7 +157,9 @@ def test_fuzz(path, name):
         w = (int(rng.integers(1, 40)) * groups, channels, *(int(v) for v in rng.integers(1, 5, 2)))
         if any(dilation[d] * (w[2 + d] - 1) + 1 > x[2 + d] + 2 * padding[d] for d in (0, 1)):
             continue
-        check(path, name, x, w, bool(rng.random() < 0.5), stride, padding, dilation, groups, tuple(rng.choice(LAYOUTS, 3)), seed=done)
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        x, w, options, ways = fitting(path, x, w, options, tuple(rng.choice(LAYOUTS, 3)))
+        check(path, name, x, w, bool(rng.random() < 0.5), **options, ways=ways, seed=done)
         done += 1
 
 
@@ -150,9 +175,67 @@ def test_a_small_workspace_is_enough_or_refused():
 def test_the_gradient_of_the_weight_in_parts(path, name):
     """Enough pixels for several parts; no space for parts; the same bits again."""
     for groups, space in ((1, 1 << 16), (2, 1 << 16), (1, 5000)):
-        case = (2, 4, 41, 40), (6, 4 // groups, 3, 3), True, (1, 1), (1, 1), (1, 1), groups
+        case = fitting(path, (2, 4, 41, 40), (6, 4 // groups, 3, 3), {"padding": (1, 1), "groups": groups}, ("NHWC", "NCHW", "NCHW"))
         if not depthwise_only(path):
-            check(path, name, *case, ways=("NHWC", "NCHW", "NCHW"), space=space)
+            check(path, name, *case[:2], True, **case[2], ways=case[3], space=space)
+
+
+TMA = [path for path, _ in RUNGS if by_tma(path)]
+TILES = [  # several tiles both ways, for each of the persistent blocks; several steps of channels a tap; an image smaller than the patches
+    ((3, 72, 13, 11), (264, 72, 3, 2), {"padding": (1, 0)}), ((2, 136, 12, 13), (136, 136, 1, 1), {}),
+    ((5, 8, 9, 10), (16, 8, 3, 3), {"stride": (2, 1), "padding": (4, 5), "dilation": (2, 3)}),
+    ((2, 16, 2, 1), (8, 16, 5, 3), {"padding": (2, 1)}), ((1, 8, 30, 29), (8, 8, 4, 4), {"stride": (8, 7), "padding": (3, 3)}),
+]
+
+
+@pytest.mark.parametrize("path", sorted(set(TMA)))
+def test_tiles_of_a_persistent_rung(path, order):
+    for i, (x, w, options) in enumerate(TILES):
+        name = ("bfloat16", "float16")[(i + order[0]) % 2]
+        check(path, name, x, w, True, **options, ways=("NHWC", LAYOUTS[i % 4], "NHWC"), space=1 << 19, seed=order[0])
+
+
+@pytest.mark.parametrize("path", sorted(set(TMA)))
+def test_what_tma_cannot_gather_is_refused(path):
+    case = (2, 8, 5, 6), (8, 8, 3, 3), False
+    for layouts in (("NCHW", "NCHW", "NHWC"), ("gaps", "NCHW", "NHWC"), ("reversed", "NCHW", "NHWC"), ("NHWC", "NCHW", "NCHW")):
+        with pytest.raises(ValueError, match="TMA gathers from images with the channels last in memory, in groups of 16 bytes"):
+            check(path, "bfloat16", *case, ways=layouts)
+    with pytest.raises(ValueError, match="a convolution in groups is for v03_tensor_core"):
+        check(path, "bfloat16", (2, 8, 5, 6), (8, 4, 3, 3), False, groups=2, ways=("NHWC",) * 3)
+    with pytest.raises(ValueError, match="workspace is too small for the weights; set_workspace_limit allows more"):
+        check(path, "bfloat16", *case, ways=("NHWC",) * 3, space=100)
+
+
+def images(*shape):
+    """A tensor (N, C, H, W) of bfloat16 on emu with the channels last in memory."""
+    n, c, h, w = shape
+    return tg.randn(n, h, w, c, device="emu", dtype=tg.bfloat16).permute(0, 3, 1, 2)
+
+
+def test_channels_last_stay_last_and_take_the_rung_for_them():
+    """From layer to layer, forwards and backwards."""
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    w, v = (tg.randn(*s, device="emu", dtype=tg.bfloat16).requires_grad_() for s in ((40, 32, 3, 3), (32, 40, 1, 1)))
+    with tg.lab.record() as report:
+        y = F.conv2d(F.conv2d(images(2, 32, 9, 8).requires_grad_(), w, stride=2, padding=1), v)
+        y.backward(images(*y.shape))
+    assert sorted((c.op, c.kernel) for c in report.calls if c.op in OPS) == sorted((op, "cuda/v04_tma_im2col") for op in 2 * OPS)
+    assert y.numpy(force=True).transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+@pytest.mark.parametrize(("x", "options", "reason"), [
+    (lambda: tg.randn(2, 8, 5, 5, device="emu", dtype=tg.bfloat16), {}, "needs the channels last in memory, in groups of 16 bytes"),
+    (lambda: images(2, 12, 5, 5), {}, "needs the channels last in memory, in groups of 16 bytes"),
+    (lambda: images(2, 16, 5, 5), {"groups": 2}, "needs a single group"),
+    (lambda: images(2, 8, 5, 5), {"stride": 9}, "needs steps of at most 8 and patches that reach no further than 120 pixels"),
+    (lambda: images(2, 8, 5, 5), {"padding": 119}, "needs steps of at most 8 and patches that reach no further than 120 pixels"),
+])
+def test_asking_tma_for_what_it_cannot_do_names_the_reason(x, options, reason):
+    x = x()
+    w = tg.randn(8, x.shape[1] // options.get("groups", 1), 3, 3, device="emu", dtype=tg.bfloat16)
+    with tg.kernels.use("conv2d", "cuda/v04_tma_im2col"), pytest.raises(tg.errors.NoKernel, match=f"{reason}.*what does: cuda/v03"):
+        F.conv2d(x, w, **options)
 
 
 DEPTHWISE = [  # planes that fill one tile, several tiles, a small part of one; multipliers; taps far apart, more of them than registers
@@ -180,7 +263,7 @@ def test_a_depthwise_convolution_takes_its_rung():
 GOOD = [case for case in CONV.cases() if case.error is None]
 
 
-@pytest.mark.parametrize("path", sorted(TABLES["conv2d"]))
+@pytest.mark.parametrize("path", [path for path in sorted(TABLES["conv2d"]) if not by_tma(path)])
 def test_the_ops_own_cases(path):
     for case in GOOD:
         for name in sorted(TABLES["conv2d"][path].dtypes):
@@ -196,7 +279,7 @@ def test_the_ops_own_cases(path):
             assert relative_error(y.numpy(force=True), want) <= limit, case_id((CONV, case))
 
 
-@pytest.mark.parametrize("path", sorted(TABLES["conv2d_input_grad"]))
+@pytest.mark.parametrize("path", [path for path in sorted(TABLES["conv2d_input_grad"]) if not by_tma(path)])
 def test_transposed_convolution(path):
     """Every option, and gradients of both operands through the same rung, against the reference and against cpu."""
     op = dispatch._ops["conv_transpose2d"]
@@ -235,9 +318,15 @@ def test_no_pass_races(op, path):
     pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
     name = "float32" if "float32" in TABLES[op][path].dtypes else "bfloat16"
     groups = 5 if depthwise_only(path) else 1
-    x, w = (tg.randn(*s, device="emu", dtype=getattr(tg, name)).requires_grad_() for s in ((2, 5, 9, 7), (10, 5 // groups, 3, 3)))
+    channels = (72, 136) if by_tma(path) else (5, 10)
+    shapes = (2, channels[0], 9, 7), (channels[1], channels[0] // groups, 3, 3)
+    x, w = (tg.randn(*s, device="emu", dtype=getattr(tg, name)) for s in shapes)
+    x = images(*x.shape) if by_tma(path) else x
+    x.requires_grad_()
+    w.requires_grad_()
     with tg.kernels.use(op, path), tg.lab.record() as report:
-        F.conv2d(x, w, stride=2, padding=1, groups=groups).sum().backward()
+        y = F.conv2d(x, w, stride=2, padding=1, groups=groups)
+        y.backward(images(*y.shape) if by_tma(path) else tg.ones_like(y))
     assert {c.kernel for c in report.calls if c.op == op} == {path}
     assert {c.check.status for c in report.calls} == {"right"}, report
     assert [race for race in report.races if race.kind != "uninitialised"] == []

@@ -53,6 +53,8 @@ UNITS = {("matmul_v08_tensor_core", "sm_80"): ["HMMA", "LDGSTS", "LDSM"],  # wha
          ("matmul_v10_persistent", "sm_90a"): ["HGMMA", "UTMALDG", "UTMASTG"],
          ("matmul_v11_cluster", "sm_90a"): ["HGMMA", r"UTMALDG\S*MULTICAST", "UTMASTG", "UCGABAR_ARV"],
          ("conv2d_v03_tensor_core", "sm_80"): ["HMMA", "LDGSTS"],
+         ("conv2d_v04_tma_im2col", "sm_90a"): ["HGMMA", r"UTMALDG\S*IM2COL", "SYNCS"],
+         ("conv2d_v04_tma_im2col_weight_grad", "sm_90a"): ["HGMMA", r"UTMALDG\S*IM2COL", "SYNCS"],
          ("attention_v02_flash_tensor_core", "sm_80"): ["HMMA", "LDGSTS", "LDSM"]}
 
 

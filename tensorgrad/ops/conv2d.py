@@ -20,6 +20,7 @@ from .shared.convolution import (
     check_operands,
     geometry,
     im2col,
+    kind_of,
     of_arrays,
     packed_size,
     padded,
@@ -29,6 +30,7 @@ from .shared.convolution import (
     supports,
     workspace,
 )
+from .shared.windows import empty_like
 
 
 class Conv2d(Op):
@@ -44,8 +46,8 @@ class Conv2d(Op):
     name = "conv2d"
     method = False
     functional = True
-    defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v03_tensor_core", "cuda/v02_implicit",
-                "cuda/v00_direct")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v04_tma_im2col", "cuda/v03_tensor_core",
+                "cuda/v02_implicit", "cuda/v00_direct")
 
     def forward(self, ctx: Node, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
                 dilation: Ints = 1, groups: int = 1) -> Tensor:
@@ -58,8 +60,8 @@ class Conv2d(Op):
             x = x[None]
         g = geometry(self.name, x.shape, w.shape, stride, padding, dilation, groups)
         xp = input.device.backend.xp
-        y = xp.empty(g.output_shape, x.dtype)
-        kernel = self.chosen(input.device, x, g.depthwise)
+        kernel = self.chosen(input.device, x, *kind_of(g, g.cin, x))
+        y = empty_like(kernel, x, g.output_shape, x.dtype, xp)
         scratch = workspace(xp, scratch_size(g, kernel, packed_size(g.groups, g.cout, w[0].size)), x.dtype)
         kernel.run(y, x, w, None if bias is None else xp.ascontiguousarray(bias.array), scratch, *g.options)
         if ctx.edges is not None:
@@ -80,11 +82,11 @@ class Conv2d(Op):
         if bias is not None:
             y += bias[:, None, None]
 
-    def supports(self, kernel: Kernel, depthwise: bool = False) -> str | None:
-        return supports(kernel, depthwise)
+    def supports(self, kernel: Kernel, *kind: Any) -> str | None:
+        return supports(kernel, *kind)
 
-    def suits(self, kernel: Kernel, depthwise: bool = False) -> bool:
-        return suits(kernel, depthwise)
+    def suits(self, kernel: Kernel, *kind: Any) -> bool:
+        return suits(kernel, *kind)
 
     def backward(self, ctx: Node, gy: Tensor) -> tuple:
         x, w = ctx.saved

@@ -11,7 +11,8 @@ from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .matmul import MATMUL
-from .shared.convolution import Geometry, of_arrays, packed_size, pieces, scratch_size, suits, supports, windows, workspace
+from .shared.convolution import Geometry, kind_of, of_arrays, packed_size, pieces, scratch_size, suits, supports, windows, workspace
+from .shared.windows import empty_like
 
 
 class Conv2dInputGrad(Op):
@@ -20,14 +21,14 @@ class Conv2dInputGrad(Op):
     name = "conv2d_input_grad"
     function = method = False
     group = "conv2d"
-    defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v03_tensor_core", "cuda/v02_implicit",
-                "cuda/gather", "cuda/v00_direct")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v04_tma_im2col", "cuda/v03_tensor_core",
+                "cuda/v02_implicit", "cuda/gather", "cuda/v00_direct")
     tested_in = "tests/test_conv.py"
 
     def forward(self, ctx: Node, grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
         g, xp = geometry, grad.device.backend.xp
-        dx = xp.empty(g.input_shape, grad.array.dtype)
-        kernel = self.chosen(grad.device, grad.array, g.depthwise)
+        kernel = self.chosen(grad.device, grad.array, *kind_of(g, g.cout, grad.array))
+        dx = empty_like(kernel, grad.array, g.input_shape, grad.array.dtype, xp)
         scratch = workspace(xp, scratch_size(g, kernel, packed_size(g.groups, g.cin, g.cout // g.groups * g.kh * g.kw)), dx.dtype)
         kernel.run(dx, grad.array, weight.array, scratch, *g.options)
         if ctx.edges is not None:
@@ -51,11 +52,11 @@ class Conv2dInputGrad(Op):
                     view += parts[:, i, j]
             dx[n] = image[:, g.top : g.top + g.h, g.left : g.left + g.w]
 
-    def supports(self, kernel: Kernel, depthwise: bool = False) -> str | None:
-        return supports(kernel, depthwise)
+    def supports(self, kernel: Kernel, *kind: Any) -> str | None:
+        return supports(kernel, *kind)
 
-    def suits(self, kernel: Kernel, depthwise: bool = False) -> bool:
-        return suits(kernel, depthwise)
+    def suits(self, kernel: Kernel, *kind: Any) -> bool:
+        return suits(kernel, *kind)
 
     def backward(self, ctx: Node, gdx: Tensor) -> tuple:
         gy, w = ctx.saved

@@ -11,7 +11,7 @@ from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .matmul import MATMUL
-from .shared.convolution import Geometry, im2col, of_arrays, padded, pieces, scratch_size, suits, supports, workspace
+from .shared.convolution import Geometry, im2col, kind_of, of_arrays, padded, pieces, scratch_size, suits, supports, workspace
 
 SPLITS = 16  # partial sums over parts of the batch, at most: the same for any number of threads
 
@@ -22,14 +22,14 @@ class Conv2dWeightGrad(Op):
     name = "conv2d_weight_grad"
     function = method = False
     group = "conv2d"
-    defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v03_tensor_core", "cuda/v02_implicit",
-                "cuda/v00_direct")
+    defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v04_tma_im2col", "cuda/v03_tensor_core",
+                "cuda/v02_implicit", "cuda/v00_direct")
     tested_in = "tests/test_conv.py"
 
     def forward(self, ctx: Node, grad: Tensor, input: Tensor, geometry: Geometry) -> Tensor:
         g, xp = geometry, grad.device.backend.xp
         dw = xp.empty(g.weight_shape, grad.array.dtype)
-        kernel = self.chosen(grad.device, grad.array, g.depthwise)
+        kernel = self.chosen(grad.device, grad.array, *kind_of(g, min(g.cin, g.cout), grad.array, input.array))
         size = scratch_size(g, kernel, min(SPLITS * dw.size, max(1 << 20, dw.size)), each=dw.size // g.groups)
         kernel.run(dw, grad.array, input.array, workspace(xp, size, dw.dtype), *g.options)
         if ctx.edges is not None:
@@ -51,11 +51,11 @@ class Conv2dWeightGrad(Op):
                 total += part
         dw[...] = total.reshape(dw.shape)
 
-    def supports(self, kernel: Kernel, depthwise: bool = False) -> str | None:
-        return supports(kernel, depthwise)
+    def supports(self, kernel: Kernel, *kind: Any) -> str | None:
+        return supports(kernel, *kind)
 
-    def suits(self, kernel: Kernel, depthwise: bool = False) -> bool:
-        return suits(kernel, depthwise)
+    def suits(self, kernel: Kernel, *kind: Any) -> bool:
+        return suits(kernel, *kind)
 
     def backward(self, ctx: Node, gdw: Tensor) -> tuple:
         gy, x = ctx.saved

@@ -1,7 +1,7 @@
 // The inner loop of v03: tiles of A (128 long) and B (64 long) in three stages of shared memory, products on the tensor cores.
 #pragma once
 #include "../matmul/tensor_tile.h"
-#include "problem.h"
+#include "channels_last.h"
 
 namespace tg::conv2d {
 
@@ -71,26 +71,11 @@ template <class T> struct TensorLoop {
     }
 };
 
-// k runs over taps first, then channels.
-template <class T> __device__ typename Problem<T>::Tap tap_of(const Problem<T>& p, int k) {
-    const int tap = k / p.channels;
-    return {k % p.channels, tap / p.x.taps, tap % p.x.taps};
-}
-
 // Whether channels may be copied in chunks: neighbours in memory, whole chunks, aligned.
 template <class T> bool chunked(const Strided<T>& s, int channel_dim, int channels) {
     bool good = s.stride[channel_dim] == 1 && channels % Q<T> == 0 && s.group % Q<T> == 0 && reinterpret_cast<uintptr_t>(s.data) % 16 == 0;
     for (int d = 0; d < 4; ++d) good = good && (d == channel_dim || s.stride[d] % Q<T> == 0);
     return good;
-}
-
-// The weights with the channels last: thread t owns element t, (group, row, (i, j), c).
-template <class T> __global__ void channels_last(const __grid_constant__ Problem<T> p, T* packed, int64_t count) {
-    const int64_t thread = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (thread >= count) return;
-    const auto tap = tap_of(p, int(thread % p.depth()));
-    const int64_t row = thread / p.depth();
-    packed[thread] = p.weight.at(row % p.rows, tap.c, tap.i, tap.j)[row / p.rows * p.weight.group];
 }
 
 // One element of a tile: by cp.async where it is wide enough for that.

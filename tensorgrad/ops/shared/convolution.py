@@ -10,8 +10,10 @@ import numpy as np
 from ...dispatch import Kernel
 from ...tensor import Tensor
 from ...workspace import get_workspace_limit
+from .windows import channels_last
 
 Ints = int | Sequence[int]
+TMA_CHANNELS = 32  # half of what a tile of v04_tma_im2col holds
 
 
 def several(op: str, name: str, value: Ints, count: int, least: int) -> tuple[int, ...]:
@@ -151,16 +153,36 @@ def workspace(xp: Any, elements: int, dtype: Any) -> Any:
     return xp.empty(min(elements, get_workspace_limit() // kind.itemsize), kind)
 
 
-def suits(kernel: Kernel, depthwise: bool) -> bool:
-    """Whether a kernel is made for a call: with one channel a group there is no matrix to multiply by."""
-    return kernel.family != "cuda" or depthwise == (kernel.rung == "depthwise")
+def kind_of(g: Geometry, depth: int, *images: Any) -> tuple[bool, str | None, bool]:
+    """What the choice of a kernel depends on: depthwise or not; what TMA would need to gather from the images, or None; whether their
+    channels, of which `depth` are summed over, fill its tiles."""
+    return g.depthwise, tma_lacks(g, images), depth >= TMA_CHANNELS
 
 
-def supports(kernel: Kernel, depthwise: bool) -> str | None:
+def tma_lacks(g: Geometry, images: tuple[Any, ...]) -> str | None:
+    """Why TMA's im2col mode cannot gather the patches of images, or None. Its corners and steps are small numbers."""
+    if images[0].itemsize != 2:
+        return None  # no kernel that uses it computes this dtype
+    if g.groups > 1:
+        return "needs a single group"
+    if not all(map(channels_last, images)):
+        return "needs the channels last in memory, in groups of 16 bytes"
+    reach = max(g.top + abs(g.bottom) + g.dh * (g.kh - 1), g.left + abs(g.right) + g.dw * (g.kw - 1))
+    return "needs steps of at most 8 and patches that reach no further than 120 pixels" if reach > 120 or max(g.sh, g.sw) > 8 else None
+
+
+def suits(kernel: Kernel, depthwise: bool = False, lacks: str | None = None, deep: bool = True) -> bool:
+    """Whether a kernel is made for a call: with one channel a group there is no matrix to multiply by, and few channels waste tiles."""
+    if kernel.family != "cuda":
+        return True
+    return depthwise == (kernel.rung == "depthwise") and (deep or kernel.rung != "v04_tma_im2col")
+
+
+def supports(kernel: Kernel, depthwise: bool = False, lacks: str | None = None, deep: bool = True) -> str | None:
     """Why a kernel cannot do a call, or None."""
     if kernel.rung == "depthwise" and not depthwise:
         return "needs several groups of one channel each, with at most 16 results"
-    return None
+    return lacks if kernel.rung == "v04_tma_im2col" else None
 
 
 def scratch_size(g: Geometry, kernel: Kernel, packed: int, each: int = 0) -> int:
