@@ -15,6 +15,8 @@ from sampling import case_id, realise, relative_error, rng_for
 import tensorgrad as tg
 from tensorgrad import dispatch
 from tensorgrad.nn import functional as F
+from tensorgrad.op import fn
+from tensorgrad.ops.shared.activation import ACTIVATIONS
 
 emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
 OPS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
@@ -205,6 +207,52 @@ def test_what_tma_cannot_gather_is_refused(path):
         check(path, "bfloat16", (2, 8, 5, 6), (8, 4, 3, 3), False, groups=2, ways=("NHWC",) * 3)
     with pytest.raises(ValueError, match="workspace is too small for the weights; set_workspace_limit allows more"):
         check(path, "bfloat16", *case, ways=("NHWC",) * 3, space=100)
+
+
+FUSED = {path: k for path, k in dispatch.kernels_of("emu")["conv2d_fused"].items() if k.family == "cuda"}
+AFTER = [  # x, w, options, what there is of bias, scale, shift and residual, activation
+    ((2, 16, 7, 9), (24, 16, 3, 3), {"padding": (1, 1)}, (1, 1, 1, 1), "relu"), ((1, 8, 9, 5), (16, 8, 1, 1), {}, (0, 1, 1, 0), "relu"),
+    ((3, 8, 6, 6), (136, 8, 3, 3), {"stride": (2, 2)}, (1, 0, 0, 1), "none"), ((2, 72, 5, 4), (8, 72, 2, 3), {}, (0, 0, 1, 1), "silu"),
+    ((2, 24, 8, 7), (32, 12, 3, 2), {"groups": 2, "padding": (0, 1)}, (1, 1, 1, 1), "gelu"),
+    ((1, 8, 5, 6), (8, 8, 3, 3), {}, (0, 1, 0, 0), "none"),
+]
+
+
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path in sorted(FUSED) for name in sorted(FUSED[path].dtypes)])
+def test_what_follows_a_convolution(path, name, order):
+    op = dispatch._ops["conv2d_fused"]
+    for i, (x, w, options, there, activation) in enumerate(AFTER):
+        ways = LAYOUTS[(i + order[0]) % 4], LAYOUTS[i % 4], LAYOUTS[(i + 1) % 4]
+        x, w, options, ways = fitting(path, x, w, options, ways)
+        rng = np.random.default_rng(i)
+        o = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, **options}
+        size = [(x[2 + d] + 2 * o["padding"][d] - w[2 + d]) // o["stride"][d] + 1 for d in (0, 1)]
+        c = w[0]
+        x, w, residual = (rng.standard_normal(s).astype(NUMPY[name]) for s in (x, w, (x[0], c, *size)))
+        kinds = NUMPY[name], np.float32 if i % 2 else NUMPY[name], NUMPY[name]  # of bias, scale, shift
+        more = [*(rng.standard_normal(c).astype(kind) for kind in kinds), layout(residual, ways[2])]
+        bias, scale, shift, residual = (a if yes else None for a, yes in zip(more, there, strict=True))
+        wide = [None if a is None else a.astype(np.float64) for a in (x, w, bias, scale, shift, residual)]
+        want = op.reference(*wide, **o, activation=activation)
+        got = empty(want.shape, NUMPY[name], ways[2])
+        scratch = emu.xp.empty(1 << 16, np.float32)
+        numbers = *o["stride"], *o["padding"], *o["dilation"], o["groups"]
+        FUSED[path].call(got, layout(x, ways[0]), layout(w, ways[1]), bias, scratch, *numbers, scale, shift, residual,
+                         list(ACTIVATIONS).index(activation))
+        error = relative_error(got, want)
+        assert error <= TOLERANCE["tf32" if path.endswith("tf32") else name], f"{AFTER[i]}: relative error {error:.3g}"
+
+
+def test_a_residual_block_that_no_longer_learns_is_one_kernel_a_layer():
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    rng = np.random.default_rng(0)
+    w, scale, shift = (tg.tensor(rng.standard_normal(s), dtype=tg.bfloat16, device="emu") for s in ((64, 64, 3, 3), 64, 64))
+    with tg.lab.record() as report, tg.no_grad():
+        x = images(2, 64, 6, 5)
+        y = fn.conv2d_fused(x, w, None, scale, shift, padding=1, activation="relu")
+        fn.conv2d_fused(y, w, None, scale, shift, x, padding=1, activation="relu")
+    assert [(c.op, c.kernel, c.check.status) for c in report.calls] == [("conv2d_fused", "cuda/v04_tma_im2col", "right")] * 2
+    assert report.races == []
 
 
 def images(*shape):

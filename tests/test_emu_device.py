@@ -84,7 +84,7 @@ def test_an_mlp_trains_on_the_tensor_cores_of_the_chip(ran, claim, chip, dtype):
 
 @pytest.fixture
 def launched(monkeypatch):
-    """The products that ran on emu, op and path, in order."""
+    """The products and convolutions that ran on emu, op and path, in order."""
     calls = []
     table = dispatch.kernels_of("emu")
 
@@ -94,7 +94,7 @@ def launched(monkeypatch):
             kernel.call(*args)
         return dataclasses.replace(kernel, call=call)
 
-    for name in ("matmul", "gemm"):
+    for name in ("matmul", "gemm", "conv2d", "conv2d_fused"):
         monkeypatch.setitem(table, name, {path: spy(k) if k.family == "cuda" else k for path, k in table[name].items()})
     dispatch._forget_choices()
     yield calls
@@ -155,6 +155,26 @@ def test_hooks_and_subclasses_are_not_fused(launched):
     model[0].register_forward_hook(lambda module, args, output: seen.append(output.min().item()))
     model(x)
     assert seen[0] < 0  # the hook saw the sum before the activation
+
+
+@pytest.mark.parametrize("layers", [
+    lambda: [nn.BatchNorm2d(24), nn.ReLU()], lambda: [nn.BatchNorm2d(24, affine=False)], lambda: [nn.SiLU()],
+], ids=["norm and relu", "norm alone", "silu"])
+def test_a_convolution_and_what_follows_are_one_kernel_once_it_no_longer_learns(launched, layers):
+    tg.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(8, 24, 3, padding=1, bias=False), *layers(), nn.Conv2d(24, 5, 1))
+    x = tg.randn(2, 8, 6, 7)
+    model(x + 1)  # moves the statistics
+    model.eval()
+    want = model(x).detach().numpy()
+    model, x = model.to("emu", dtype=tg.bfloat16), x.to("emu", dtype=tg.bfloat16)
+    with tg.no_grad():
+        got = model(x)
+    assert launched == [("conv2d_fused", "cuda/v03_tensor_core"), ("conv2d", "cuda/v03_tensor_core")]
+    assert np.linalg.norm(got.numpy().astype(np.float32) - want) < 1e-2 * np.linalg.norm(want)
+    launched.clear()
+    model(x).sum().backward()
+    assert ("conv2d_fused", "cuda/v03_tensor_core") not in launched  # a gradient needs what lies between
 
 
 def test_addmm_and_its_kin_are_one_kernel(launched):

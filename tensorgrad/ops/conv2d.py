@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import dispatch
 from ..cases import Case, T
 from ..device import CPU
 from ..dispatch import Kernel
@@ -14,10 +15,10 @@ from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .matmul import MATMUL
 from .shared.convolution import (
+    Geometry,
     Ints,
-    check_bias,
-    check_channels,
-    check_operands,
+    checked,
+    conv_cases,
     geometry,
     im2col,
     kind_of,
@@ -51,23 +52,24 @@ class Conv2d(Op):
 
     def forward(self, ctx: Node, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
                 dilation: Ints = 1, groups: int = 1) -> Tensor:
-        check_operands(self.name, 2, input, weight, bias)
-        x, w = input.array, weight.array
-        check_bias(self.name, bias, w.shape, w.shape[0])
-        check_channels(self.name, x.shape, w.shape, groups)
-        batched = x.ndim == 4
-        if not batched:
-            x = x[None]
-        g = geometry(self.name, x.shape, w.shape, stride, padding, dilation, groups)
-        xp = input.device.backend.xp
-        kernel = self.chosen(input.device, x, *kind_of(g, g.cin, x))
-        y = empty_like(kernel, x, g.output_shape, x.dtype, xp)
-        scratch = workspace(xp, scratch_size(g, kernel, packed_size(g.groups, g.cout, w[0].size)), x.dtype)
-        kernel.run(y, x, w, None if bias is None else xp.ascontiguousarray(bias.array), scratch, *g.options)
+        x, g = checked(self.name, input, weight, bias, stride, padding, dilation, groups)
+        y, _ = self.convolve(input.device, x, weight.array, bias, g)
+        batched = x is input.array
         if ctx.edges is not None:
             ctx.save(input if ctx.edges[1] else None, weight if ctx.edges[0] else None)
             ctx.geometry, ctx.batched = g, batched
         return wrap(y if batched else y[0], input.device)
+
+    def convolve(self, device: Any, x: Any, w: Any, bias: Tensor | None, g: Geometry, *after: Any) -> tuple[Any, bool]:
+        """The convolution by the kernel chosen for it, and whether that did what comes `after` it: conv2d_fused's last arguments."""
+        xp = device.backend.xp
+        kernel = self.chosen(device, x, *kind_of(g, g.cin, x))
+        y = empty_like(kernel, x, g.output_shape, x.dtype, xp)
+        scratch = workspace(xp, scratch_size(g, kernel, packed_size(g.groups, g.cout, w[0].size)), x.dtype)
+        fused = dispatch.kernels_of(device.type).get("conv2d_fused", {}).get(kernel.path) if after else None
+        b = None if bias is None else xp.ascontiguousarray(bias.array)
+        (fused or kernel).run(y, x, w, b, scratch, *g.options, *(after if fused else ()))
+        return y, fused is not None
 
     @staticmethod
     @rung("cpu/im2col")
@@ -142,15 +144,4 @@ class Conv2d(Op):
         return geometry(self.name, shape, weight.shape, stride, padding, dilation, groups).cost(input.dtype.itemsize)
 
 
-def conv_cases() -> Iterable[Case]:
-    """Calls that are right, with every option."""
-    yield from (
-        Case(T(2, 3, 5, 4), T(4, 3, 3, 3), T(4)), Case(T(2, 3, 5, 5), T(4, 3, 3, 3), T(4), stride=2, padding=1),
-        Case(T(1, 2, 7, 6), T(3, 2, 3, 2), dilation=2, padding=(1, 2)), Case(T(2, 4, 5, 3), T(6, 2, 3, 3), T(6), padding=1, groups=2),
-        Case(T(2, 3, 6, 5), T(3, 1, 3, 3), T(3), padding=1, groups=3), Case(T(1, 3, 7, 7), T(6, 1, 3, 3), stride=2, padding=1, groups=3),
-        Case(T(2, 5, 3, 4), T(7, 5, 1, 1), T(7)), Case(T(1, 3, 5, 5), T(2, 3, 1, 1), stride=2), Case(T(1, 2, 4, 9), T(3, 2, 1, 5)),
-        Case(T(1, 2, 3, 3), T(2, 2, 3, 3), T(2)), Case(T(0, 3, 5, 5), T(2, 3, 3, 3), T(2)), Case(T(3, 5, 4), T(2, 3, 3, 3), T(2)),
-        Case(T(1, 2, 5, 4), T(3, 2, 2, 3), padding="same"), Case(T(1, 1, 5, 7), T(3, 1, 3, 2), padding="same", dilation=(1, 2)),
-        Case(T(1, 2, 5, 5), T(2, 2, 2, 2), padding="valid", stride=(3, 2)), Case(T(1, 1, 2, 2), T(1, 1, 1, 1), padding=2, stride=3),
-        Case(T(1, 3, 11, 13), T(5, 3, 7, 7), T(5), stride=2, padding=3),
-    )
+CONV2D: Any = fn.conv2d.op

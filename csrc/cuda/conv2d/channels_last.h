@@ -19,4 +19,16 @@ template <class T> __global__ void channels_last(const __grid_constant__ Problem
     packed[thread] = p.weight.at(row % p.rows, tap.c, tap.i, tap.j)[row / p.rows * p.weight.group];
 }
 
+// Turns the weights into the workspace, where they lie as a matrix (rows, taps channels) for each group; false: there is no room.
+template <class T> bool turned(Problem<T>& p, Array& space) {
+    constexpr int THREADS_TO_TURN = 256;
+    const auto begin = reinterpret_cast<uintptr_t>(space.data), aligned = (begin + 15) / 16 * 16;
+    const int64_t size = int64_t(p.groups) * p.rows * p.depth(), bytes = space.size() * int64_t(sizeof(float));
+    if (int64_t(aligned - begin) + size * int64_t(sizeof(T)) > bytes) return false;
+    T* const to = reinterpret_cast<T*>(aligned);
+    launch(channels_last<T>, blocks_for(size, THREADS_TO_TURN), THREADS_TO_TURN, 0, current_stream, p, to, size);
+    p.weight = {to, {p.depth(), 1, int64_t(p.x.taps) * p.channels, p.channels}, int64_t(p.rows) * p.depth()};
+    return true;
+}
+
 }  // namespace tg::conv2d

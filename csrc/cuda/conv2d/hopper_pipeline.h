@@ -86,18 +86,10 @@ template <class T> CUtensorMap map_of_weights(Problem<T>& p, Array& space, int b
     if (p.x.taps == 1) s[3] = 0;
     const int64_t columns = (p.y.taps - 1) * s[2] + (p.x.taps - 1) * s[3] + p.channels;
     const bool flat = s[1] == 1 && s[2] >= 0 && s[3] >= 0 && (p.rows == 1 || s[0] >= columns) && (s[0] | s[2] | s[3]) % 8 == 0;
-    if (!flat || reinterpret_cast<uintptr_t>(p.weight.data) % 16) {
-        constexpr int THREADS_TO_PACK = 256;
-        const auto begin = reinterpret_cast<uintptr_t>(space.data), aligned = (begin + 15) / 16 * 16;
-        const int64_t size = int64_t(p.rows) * p.depth();
-        if (aligned - begin + size_t(size) * sizeof(T) > size_t(space.size()) * sizeof(float))
-            throw std::invalid_argument("the workspace is too small for the weights; set_workspace_limit allows more");
-        T* const packed = reinterpret_cast<T*>(aligned);
-        launch(channels_last<T>, blocks_for(size, THREADS_TO_PACK), THREADS_TO_PACK, 0, current_stream, p, packed, size);
-        p.weight = {packed, {p.depth(), 1, int64_t(p.x.taps) * p.channels, p.channels}, 0};
-        return device::tensor_map(packed, p.rows, p.depth(), p.depth(), box_rows);
-    }
-    return device::tensor_map(p.weight.data, p.rows, columns, p.rows == 1 ? columns : s[0], box_rows);
+    if (flat && reinterpret_cast<uintptr_t>(p.weight.data) % 16 == 0)
+        return device::tensor_map(p.weight.data, p.rows, columns, p.rows == 1 ? columns : s[0], box_rows);
+    if (!turned(p, space)) throw std::invalid_argument("the workspace is too small for the weights; set_workspace_limit allows more");
+    return device::tensor_map(p.weight.data, p.rows, p.depth(), p.depth(), box_rows);
 }
 
 inline void check_one_group(int groups) {

@@ -3,6 +3,7 @@
 // Ownership: a block owns 128 pixels x 64 channels (of dw: 128 output channels x 64 of channels and taps); warps as in tensor_loop.h.
 // Bottleneck: shared memory; and for NCHW, or channels that are no multiple of 8, the gather element by element.
 // Measure: python benchmarks/ladder.py conv2d v03_tensor_core (emulated time)
+#include "epilogue.h"
 #include "parts.h"
 #include "tensor_loop.h"
 
@@ -10,7 +11,8 @@ namespace tg::conv2d {
 
 template <class T>
 __global__ void __launch_bounds__(THREADS)
-    conv2d_tensor_core(const __grid_constant__ Problem<T> problem, bool image_chunked, bool weight_chunked) {
+    conv2d_tensor_core(const __grid_constant__ Problem<T> problem, bool image_chunked, bool weight_chunked,
+                       const __grid_constant__ Epilogue<T> epilogue) {
 #ifndef TG_NO_AMPERE
     DYNAMIC_SHARED(T, shared);
     constexpr int HALF = BK<T> / 2;
@@ -67,13 +69,16 @@ __global__ void __launch_bounds__(THREADS)
         load_image(step * BK<T>, A);
         load_weight(step * BK<T>, B);
     });
+    using Place = typename Epilogue<T>::Place;
     loop.each(
         [&](int i) {
             const auto pixel = p.pixel(min(tile.column + i, pixels - 1));
-            return tile.column + i < pixels ? p.output.at(pixel.n, tile.row, pixel.y, pixel.x) : nullptr;
+            return tile.column + i < pixels ? epilogue.place(p, tile.group, tile.row, pixel) : Place{};
         },
-        [&](T* to, int row, float sum) {
-            if (to && tile.row + row < p.rows) to[row * p.output.stride[1]] = T(sum + (p.bias ? float(p.bias[tile.row + row]) : 0.0f));
+        [&](const Place& to, int row, float sum) {
+            if (!to.output || tile.row + row >= p.rows) return;
+            const float added = to.residual ? float(to.residual[row * epilogue.residual.stride[1]]) : 0.0f;
+            to.output[row * p.output.stride[1]] = epilogue(sum, epilogue.of_row(p, tile.group, tile.row + row), added);
         });
 #endif
 }
@@ -127,18 +132,12 @@ __global__ void __launch_bounds__(THREADS, 2)
 
 namespace {
 
-template <class T> void tensor_core(Problem<T> p, Array& space) {
+template <class T> void tensor_core(Problem<T> p, Array& space, const Epilogue<T>& epilogue) {
     const unsigned tiles = tiles_of<BN, BM>(p.groups, p.rows, p.pixels());
     if (!tiles) return;
-    const int64_t size = int64_t(p.groups) * p.rows * p.depth(), room = space.size() * int64_t(sizeof(float));
-    T* const packed = space.ptr<T>();
-    const bool fits = size * int64_t(sizeof(T)) <= room && reinterpret_cast<uintptr_t>(packed) % 16 == 0;
-    if (size && !chunked(p.weight, 1, p.channels) && p.channels % Q<T> == 0 && fits) {
-        launch(channels_last<T>, blocks_for(size, THREADS), THREADS, 0, current_stream, p, packed, size);
-        p.weight = {packed, {p.depth(), 1, int64_t(p.x.taps) * p.channels, p.channels}, int64_t(p.rows) * p.depth()};
-    }
+    if (p.depth() && !chunked(p.weight, 1, p.channels) && p.channels % Q<T> == 0) turned(p, space);
     launch(conv2d_tensor_core<T>, tiles, THREADS, SHARED<T>, current_stream, p, chunked(p.image, 1, p.channels),
-           chunked(p.weight, 1, p.channels));
+           chunked(p.weight, 1, p.channels), epilogue);
 }
 
 template <class T> void tensor_core_weight_grad(Array& dw, const Array& gy, const Array& x, Array& space, const Options& o) {
@@ -159,18 +158,26 @@ template <class T> void tensor_core_weight_grad(Array& dw, const Array& gy, cons
 }  // namespace
 
 template <class... T>
+void tensor_core_fused(Array& y, const Array& x, const Array& w, const Array& bias, Array& space, int64_t sh, int64_t sw, int64_t top,
+                       int64_t left, int64_t dh, int64_t dw, int64_t groups, const Array& scale, const Array& shift, const Array& residual,
+                       int64_t activation) {
+    by_dtype<T...>(y.dtype, [&]<class U>() {
+        tensor_core(forward_problem<U>(y, x, w, &bias, {sh, sw, top, left, dh, dw, groups}), space,
+                    Epilogue<U>(y, scale, shift, residual, activation, groups));
+    });
+}
+
+template <class... T>
 void tensor_core_forward(Array& y, const Array& x, const Array& w, const Array& bias, Array& space, int64_t sh, int64_t sw, int64_t top,
                          int64_t left, int64_t dh, int64_t dw, int64_t groups) {
-    by_dtype<T...>(y.dtype, [&]<class U>() {
-        tensor_core(forward_problem<U>(y, x, w, &bias, {sh, sw, top, left, dh, dw, groups}), space);
-    });
+    tensor_core_fused<T...>(y, x, w, bias, space, sh, sw, top, left, dh, dw, groups, Array(), Array(), Array(), 0);
 }
 
 template <class... T>
 void tensor_core_input_grad(Array& dx, const Array& gy, const Array& w, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left,
                             int64_t dh, int64_t dw, int64_t groups) {
     by_dtype<T...>(dx.dtype, [&]<class U>() {
-        for_phases<U>(dx, gy, w, {sh, sw, top, left, dh, dw, groups}, [&](const Problem<U>& p) { tensor_core(p, space); });
+        for_phases<U>(dx, gy, w, {sh, sw, top, left, dh, dw, groups}, [&](const Problem<U>& p) { tensor_core(p, space, Epilogue<U>()); });
     });
 }
 
@@ -182,9 +189,11 @@ void tensor_core_weights(Array& dw, const Array& gy, const Array& x, Array& spac
 
 constexpr Chips AMPERE{80};
 TG_KERNEL(conv2d, "cuda/v03_tensor_core", "bfloat16 float16", (tensor_core_forward<__nv_bfloat16, __half>), AMPERE)
+TG_KERNEL(conv2d_fused, "cuda/v03_tensor_core", "bfloat16 float16", (tensor_core_fused<__nv_bfloat16, __half>), AMPERE)
 TG_KERNEL(conv2d_input_grad, "cuda/v03_tensor_core", "bfloat16 float16", (tensor_core_input_grad<__nv_bfloat16, __half>), AMPERE)
 TG_KERNEL(conv2d_weight_grad, "cuda/v03_tensor_core", "bfloat16 float16", (tensor_core_weights<__nv_bfloat16, __half>), AMPERE)
 TG_KERNEL(conv2d, "cuda/v03_tensor_core_tf32", "float32", tensor_core_forward<float>, AMPERE)
+TG_KERNEL(conv2d_fused, "cuda/v03_tensor_core_tf32", "float32", tensor_core_fused<float>, AMPERE)
 TG_KERNEL(conv2d_input_grad, "cuda/v03_tensor_core_tf32", "float32", tensor_core_input_grad<float>, AMPERE)
 TG_KERNEL(conv2d_weight_grad, "cuda/v03_tensor_core_tf32", "float32", tensor_core_weights<float>, AMPERE)
 

@@ -50,7 +50,7 @@ __device__ void store(const float (&sum)[BN / 2], const Problem<T>& p, const Epi
         if (count <= 0) continue;
         typename Epilogue<T>::Row rows[4];
 #pragma unroll
-        for (int e = 0; e < 4; ++e) rows[e] = epilogue.of_row(p, min(row + e, p.rows - 1));
+        for (int e = 0; e < 4; ++e) rows[e] = epilogue.of_row(p, 0, min(row + e, p.rows - 1));
         for (int i = thread / 16; i < 64; i += 8) {
             float value[4];
             *reinterpret_cast<float4*>(value) = *reinterpret_cast<const float4*>(&out[i * 64 + (quad ^ i % 4 * 2) * 4]);
@@ -145,22 +145,29 @@ template <class T> void tma_im2col(const Problem<T>& p, Array& space, const Epil
     else run_tiles<T, 128>(p, space, epilogue);
 }
 
+void tma_fused(Array& y, const Array& x, const Array& w, const Array& bias, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left,
+               int64_t dh, int64_t dw, int64_t groups, const Array& scale, const Array& shift, const Array& residual, int64_t activation) {
+    by_dtype<__nv_bfloat16, __half>(y.dtype, [&]<class T>() {
+        tma_im2col(forward_problem<T>(y, x, w, &bias, {sh, sw, top, left, dh, dw, groups}), space,
+                   Epilogue<T>(y, scale, shift, residual, activation, groups));
+    });
+}
+
 void tma_forward(Array& y, const Array& x, const Array& w, const Array& bias, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left,
                  int64_t dh, int64_t dw, int64_t groups) {
-    by_dtype<__nv_bfloat16, __half>(y.dtype, [&]<class T>() {
-        tma_im2col(forward_problem<T>(y, x, w, &bias, {sh, sw, top, left, dh, dw, groups}), space, Epilogue<T>{});
-    });
+    tma_fused(y, x, w, bias, space, sh, sw, top, left, dh, dw, groups, Array(), Array(), Array(), 0);
 }
 
 void tma_input_grad(Array& dx, const Array& gy, const Array& w, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left, int64_t dh,
                     int64_t dw, int64_t groups) {
     by_dtype<__nv_bfloat16, __half>(dx.dtype, [&]<class T>() {
-        for_phases<T>(dx, gy, w, {sh, sw, top, left, dh, dw, groups}, [&](const Problem<T>& p) { tma_im2col(p, space, Epilogue<T>{}); });
+        for_phases<T>(dx, gy, w, {sh, sw, top, left, dh, dw, groups}, [&](const Problem<T>& p) { tma_im2col(p, space, Epilogue<T>()); });
     });
 }
 
 constexpr Chips HOPPER{90, 99};
 TG_KERNEL(conv2d, "cuda/v04_tma_im2col", "bfloat16 float16", tma_forward, HOPPER)
+TG_KERNEL(conv2d_fused, "cuda/v04_tma_im2col", "bfloat16 float16", tma_fused, HOPPER)
 TG_KERNEL(conv2d_input_grad, "cuda/v04_tma_im2col", "bfloat16 float16", tma_input_grad, HOPPER)
 
 }  // namespace tg::conv2d

@@ -1,12 +1,13 @@
 """What the convolutions share: reading their options, checking shapes, and column matrices (im2col) in pieces."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ...cases import Case, T
 from ...dispatch import Kernel
 from ...tensor import Tensor
 from ...workspace import get_workspace_limit
@@ -215,6 +216,17 @@ def geometry(op: str, x: tuple[int, ...], w: tuple[int, ...], stride: Ints, padd
     return g
 
 
+def checked(op: str, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Any, dilation: Ints,
+            groups: int) -> tuple[Any, Geometry]:
+    """The images of a right call as a batch, and its sizes."""
+    check_operands(op, 2, input, weight, bias)
+    x, w = input.array, weight.array
+    check_bias(op, bias, w.shape, w.shape[0])
+    check_channels(op, x.shape, w.shape, groups)
+    x = x if x.ndim == 4 else x[None]
+    return x, geometry(op, x.shape, w.shape, stride, padding, dilation, groups)
+
+
 def of_arrays(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], options: tuple[int, ...]) -> Geometry:
     """The geometry as a kernel sees it: padding below and to the right is what the output needs, negative where it leaves pixels unused."""
     sh, sw, top, left, dh, dw, groups = options
@@ -253,3 +265,17 @@ def im2col(image: Any, g: Geometry, first: int, last: int) -> Any:
     for i, j, view in windows(image, g, first, last):
         columns[:, i, j] = view
     return columns.reshape(g.groups, g.cin // g.groups * g.kh * g.kw, (last - first) * g.ow)
+
+
+def conv_cases() -> Iterable[Case]:
+    """Calls that are right, with every option."""
+    yield from (
+        Case(T(2, 3, 5, 4), T(4, 3, 3, 3), T(4)), Case(T(2, 3, 5, 5), T(4, 3, 3, 3), T(4), stride=2, padding=1),
+        Case(T(1, 2, 7, 6), T(3, 2, 3, 2), dilation=2, padding=(1, 2)), Case(T(2, 4, 5, 3), T(6, 2, 3, 3), T(6), padding=1, groups=2),
+        Case(T(2, 3, 6, 5), T(3, 1, 3, 3), T(3), padding=1, groups=3), Case(T(1, 3, 7, 7), T(6, 1, 3, 3), stride=2, padding=1, groups=3),
+        Case(T(2, 5, 3, 4), T(7, 5, 1, 1), T(7)), Case(T(1, 3, 5, 5), T(2, 3, 1, 1), stride=2), Case(T(1, 2, 4, 9), T(3, 2, 1, 5)),
+        Case(T(1, 2, 3, 3), T(2, 2, 3, 3), T(2)), Case(T(0, 3, 5, 5), T(2, 3, 3, 3), T(2)), Case(T(3, 5, 4), T(2, 3, 3, 3), T(2)),
+        Case(T(1, 2, 5, 4), T(3, 2, 2, 3), padding="same"), Case(T(1, 1, 5, 7), T(3, 1, 3, 2), padding="same", dilation=(1, 2)),
+        Case(T(1, 2, 5, 5), T(2, 2, 2, 2), padding="valid", stride=(3, 2)), Case(T(1, 1, 2, 2), T(1, 1, 1, 1), padding=2, stride=3),
+        Case(T(1, 3, 11, 13), T(5, 3, 7, 7), T(5), stride=2, padding=3),
+    )
