@@ -2,7 +2,17 @@
 import os
 from pathlib import Path
 
+import building
+import planted
+import pytest
+
 import tensorgrad
 
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = str(Path(tensorgrad.__file__).parent.parent)
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory):
+    """Compiles the texts of a kernel and its headers, by file name, with the emulator: for bugs planted in copies of kernels."""
+    return planted.builder(tmp_path_factory.mktemp("planted"), building.emulator(building.folder_of_all_workers(tmp_path_factory)))

@@ -1,20 +1,16 @@
-"""Bugs planted in gemv, split-K and the epilogue: does the emulator show them? As tests/test_mutations.py does for the ladder."""
+"""Bugs planted in gemv, split-K and the epilogue: does the emulator show them? What counts as that is said in tests/planted.py."""
 from __future__ import annotations
-
-import ctypes
-import os
-import shutil
-import subprocess
-from concurrent.futures import ThreadPoolExecutor
 
 import ml_dtypes
 import numpy as np
+import planted
 import pytest
-from test_mutations import FLAGS, LADDER, ROOT, SHAPES, UBSAN, pytestmark
+from planted import ORDERS, Call, Made
+from test_mutations_matmul import SHAPES
 
 from tensorgrad.ops.shared.activation import ACTIVATIONS
 
-__all__ = ["pytestmark"]
+pytestmark = planted.pytestmark
 
 # (rung, or rung/header, what is wrong with it, the text, what stands in its place, which occurrence)
 MUTANTS = [
@@ -41,104 +37,40 @@ MUTANTS = [
 ]
 SKINNY = [(1, 300, 264, "NN"), (130, 3, 35, "NN"), (257, 1, 130, "TN"), (5, 70, 300, "NT"), (64, 2, 264, "NT")]  # (M, N, K, layout)
 DEEP = [(33, 65, 530, "NN"), (20, 136, 264, "TN"), (17, 9, 1000, "NT")]
-FP32, BF16 = (np.float32, 1, 1e-6), (ml_dtypes.bfloat16, 3, 8e-3)  # dtype, its number, tolerance
+FP32, BF16 = (np.float32, 1e-6), (ml_dtypes.bfloat16, 8e-3)  # dtype, tolerance
 
 
-def texts(rung, old="", new="", occurrence=0):
-    """The text of a rung and of the headers beside it by file name, with a bug where one is given."""
-    rung, _, header = rung.partition("/")
-    paths = [LADDER / f"{rung}.cu", *(LADDER.glob("*.h") if header else ())]
-    found = {path.name: path.read_text().replace('"../../', f'"{ROOT}/csrc/') for path in paths}
-    if old:
-        file = f"{header}.h" if header else f"{rung}.cu"
-        pieces = found[file].split(old)
-        assert len(pieces) > occurrence, f"{file} no longer holds {old!r}: choose another mutation"
-        found[file] = old.join(pieces[:occurrence]) + new + old.join(pieces[occurrence:])
-    return found
+def texts(rung, *bug):
+    return planted.texts_of(f"matmul/{rung}", *bug)
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    """Compiles the texts of a rung into a library with the emulator."""
-    folder = tmp_path_factory.mktemp("mutations")
-    compiler = ["ccache", "g++"] if shutil.which("ccache") else ["g++"]
-    flags = [f for f in FLAGS if f != "-DTG_LAB"]
-
-    def compile_one(source):
-        planted = folder in source.parents
-        target = folder / f"{source.parent.name if planted else ''}{source.stem}.o"
-        subprocess.run([*compiler, *flags, *(UBSAN if planted else []), "-c", "-x", "c++", str(source), "-o", str(target)], check=True,
-                       capture_output=True)
-        return str(target)
-
-    def library(name, files):
-        (folder / name).mkdir()
-        for file, text in files.items():
-            (folder / name / file).write_text(text)
-        made = folder / f"{name}.so"
-        rung = next(folder / name / file for file in files if file.endswith(".cu"))
-        subprocess.run(["g++", "-shared", compile_one(rung), *common, "-o", str(made), "-pthread"], check=True)
-        lib = ctypes.CDLL(str(made))
-        lib.gemm.restype = ctypes.c_char_p
-        return lib
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        common = list(pool.map(compile_one, [*ROOT.glob("csrc/emulator/*.cpp"), ROOT / "tests/mutations/gemm.cpp"]))
-    return library
-
-
-def pointer(a):
-    return a.ctypes.data_as(ctypes.c_void_p)
-
-
-def fault(lib, rung):
-    """What is wrong with a rung's results, or None."""
+def calls(rung):
     rung = rung.partition("/")[0]
     if rung.startswith("v"):
-        return wrong_gemm(lib, rung, SHAPES, BF16 if rung >= "v08" else FP32)
-    shapes = SKINNY if rung == "gemv" else DEEP
-    return wrong_gemm(lib, rung, shapes, FP32) or wrong_gemm(lib, rung, shapes, BF16)
+        yield from gemms(rung, SHAPES, BF16 if rung >= "v08" else FP32)
+    else:
+        for dtype in (FP32, BF16):
+            yield from gemms(rung, SKINNY if rung == "gemv" else DEEP, dtype)
 
 
-def wrong_gemm(lib, rung, shapes, dtype):
-    """What is wrong with 0.5 A B - 2 C0 + bias and each activation of it, or None: C0 a column, bias one per column."""
-    dtype, number, tolerance = dtype
+def gemms(rung, shapes, dtype):
+    """0.5 A B - 2 C0 + bias and each activation of it: C0 a column, bias one per column; room for three parts of K."""
+    dtype, tolerance = dtype
     for i, (m, n, k, layout) in enumerate(shapes):
         rng = np.random.default_rng(m)
-        a, b, c0, bias = (rng.standard_normal(s).astype(dtype) for s in ((m, k), (k, n), (m, 1), (n,)))
+        a, b, c0, bias = (rng.standard_normal(s).astype(dtype) for s in ((m, k), (k, n), (m, 1), (1, n)))
         a, b = (np.asfortranarray(x) if way == "T" else x for x, way in zip((a, b), layout, strict=True))
         total = 0.5 * (a.astype(np.float64) @ b.astype(np.float64)) - 2 * c0.astype(np.float64) + bias.astype(np.float64)
-        strides = [(ctypes.c_int64 * 2)(*(s // x.itemsize for s in x.strides)) for x in (a, b)]
         for activation, f in enumerate(ACTIVATIONS.values()):
-            c, workspace = np.full((m, n), np.nan, dtype), np.full((3, m * n), np.nan, np.float32)
-            seed, eager = ((0, False), (1, True), (2, False))[(i + activation) % 3]
-            message = lib.gemm(f"cuda/{rung}".encode(), number, *map(ctypes.c_int64, (m, n, k)), pointer(c), pointer(a), strides[0],
-                               pointer(b), strides[1], pointer(c0), pointer(bias), activation, pointer(workspace), seed, eager).decode()
-            where = f"{m} x {n} x {k} {layout}, activation {activation}, seed {seed}, {'eager' if eager else 'lazy'}"
-            if message:
-                return f"{message} [{where}]"
-            error = np.linalg.norm(c.astype(np.float64) - f.reference(total)) / np.linalg.norm(total)
-            if not error <= tolerance:
-                return f"{'NaN' if np.isnan(error) else f'relative error {error:.2g}'} [{where}]"
-    return None
+            arguments = [Made((m, n), dtype), a, b, c0, bias, 0.5, -2.0, activation, Made((3, m * n), np.float32)]
+            yield Call(f"{m} x {n} x {k} {layout}, activation {activation}", "gemm", rung, arguments, [f.reference(total)],
+                       [tolerance * np.linalg.norm(total)], (ORDERS[(i + activation) % 3],), recorded=i == activation == 0)
 
 
 def test_planted_bugs_are_caught(build):
-    def examine(numbered):
-        i, (rung, _, *bug) = numbered
-        return build(f"mutant_{i}", texts(rung, *bug))
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        libraries = list(pool.map(examine, enumerate(MUTANTS)))
-    missed = []
-    for lib, (rung, what, *_) in zip(libraries, MUTANTS, strict=True):
-        caught = fault(lib, rung)
-        print(f"{rung:28} {what:40} {caught or 'MISSED'}")
-        if caught is None:
-            missed.append(f"{rung}: {what}")
-    assert not missed
+    assert planted.missed(build, MUTANTS, texts, calls) == []
 
 
 @pytest.mark.parametrize("rung", sorted({m[0] for m in MUTANTS}))
 def test_the_rungs_themselves_pass(build, rung):
-    assert fault(build(f"good_{rung.replace('/', '_')}", texts(rung)), rung) is None
+    assert planted.examined(build(texts(rung)), calls(rung)) == [None, None]

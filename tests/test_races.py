@@ -4,14 +4,11 @@ formula says. The kernels are in tests/lab; each race has a corrected twin.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import json
-import os
-import platform
 import re
-import shutil
 from pathlib import Path
 
+import building
 import ml_dtypes
 import numpy as np
 import pytest
@@ -20,7 +17,8 @@ from tensorgrad import dispatch
 
 HERE = Path(__file__).parent / "lab"
 SEEDS = (0, 1, 2)
-pytestmark = pytest.mark.skipif(platform.system() != "Linux" or not shutil.which("g++"), reason="needs Linux and g++")
+INSTRUMENTED = [*building.RECORDED, "-O2", "--param=tsan-distinguish-volatile=1", "-fno-tree-vectorize"]  # as `_lab` has its kernels
+pytestmark = building.needs_gcc
 
 
 def marked():
@@ -49,12 +47,13 @@ KINDS = {
 @pytest.fixture(scope="session")
 def record(tmp_path_factory):
     """Runs a case under the recorder: its launches, and the array it leaves."""
-    spec = importlib.util.spec_from_file_location("lab_build", HERE / "build.py")
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "lab"  # of all workers
-    lib = build.library(folder, sorted(HERE.glob("*.cu")), [HERE / "record.cpp"])
+    base = building.folder_of_all_workers(tmp_path_factory)
+    folder, made = base / "lab", base / "lab" / "library.so"
+    with building.one_at_a_time(folder):
+        if not made.exists():
+            kernels = building.compiled(folder, sorted(HERE.glob("*.cu")), INSTRUMENTED)
+            building.link(made, [*kernels, *building.compiled(folder, [HERE / "record.cpp"]), *building.emulator(base)])
+    lib = ctypes.CDLL(str(made))
     lib.record.restype = ctypes.c_char_p
 
     def run(name, seed=0, eager=False, n=8192):

@@ -1,33 +1,16 @@
-"""Bugs planted in copies of the rungs: does the emulator show them?
-
-Each mutant is compiled with UBSan's traps and the lab's recorder, and run on ragged shapes, in several thread orders, with
-asynchronous work late and at once. A mutant counts as caught when a result is wrong (or NaN), the launch fails, or a race is found.
-`pytest tests/test_mutations.py -s` lists what caught each. The rungs themselves must pass the same.
-"""
+"""Bugs planted in copies of the matmul rungs: does the emulator show them? What counts as that is said in tests/planted.py."""
 from __future__ import annotations
 
-import ctypes
-import json
-import os
-import platform
 import re
-import shutil
-import subprocess
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
+import planted
 import pytest
+from planted import Call, Made
 
-ROOT = Path(__file__).parents[1]
-LADDER = ROOT / "csrc/cuda/matmul"
-FLAGS = ["-std=c++20", "-O1", "-g1", "-gdwarf-5", "-fPIC", "-fno-extern-tls-init", "-fstack-clash-protection", "-Wno-unknown-pragmas",
-         "-Wno-psabi", "-fvisibility=hidden", "-fno-gnu-unique",
-         "-DTG_LAB", f"-I{LADDER}", f"-I{ROOT}/csrc/device", f"-ffile-prefix-map={ROOT}/="]
-RECORDED = ["-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0", "-Wno-tsan", "-fno-store-merging"]
-UBSAN = ["-fsanitize=bounds,alignment,shift,signed-integer-overflow,integer-divide-by-zero,null", "-fsanitize-undefined-trap-on-error"]
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(platform.system() != "Linux" or not shutil.which("g++"), reason="needs Linux and g++")]
+pytestmark = planted.pytestmark
+LADDER = planted.LADDERS / "matmul"
 
 # (rung, what is wrong with it, the text, what stands in its place, which occurrence)
 MUTANTS = [
@@ -112,128 +95,34 @@ SHAPES = [(33, 65, 17, "NN"), (130, 127, 35, "TN"), (64, 136, 300, "NT"), (40, 1
 SEVERAL_TILES = [(264, 520, 392, "NT"), (264, 776, 200, "TN")]  # for each of the persistent blocks
 
 
-def dtype_of(rung):
-    return ml_dtypes.bfloat16 if rung >= "v08" and not rung.endswith("tf32") else np.float32
-
-
-def source(rung):
-    """The text of a rung, for a compiler that is told where its headers are."""
+def texts(rung, *bug):
+    """The text of a rung, with hopper_tile.h in it: that may be mutated, too."""
     text, header = (LADDER / f"{rung.removesuffix('_tf32')}.cu").read_text(), "hopper_tile.h"
-    text = text.replace(f'#include "{header}"', (LADDER / header).read_text().replace("#pragma once", ""))  # it may be mutated, too
+    text = text.replace(f'#include "{header}"', (LADDER / header).read_text().replace("#pragma once", ""))
     if rung >= "v10":  # large kernels: what is not called is not compiled
         text = text.replace("<__nv_bfloat16, __half>", "<__nv_bfloat16>")
         text = re.sub(r"void \w+_gemm\(.*?\n}\n|TG_KERNEL\(gemm[^\n]*\n", "", text, flags=re.S)
-    return text.replace('"../../device/', '"')
+    return {f"{rung}.cu": planted.mutated(planted.at_home(text, LADDER), *bug)}
 
 
-def mutate(rung, old, new, occurrence):
-    pieces = source(rung).split(old)
-    assert len(pieces) > occurrence, f"{rung} no longer holds {old!r}: choose another mutation"
-    return old.join(pieces[:occurrence]) + new + old.join(pieces[occurrence:])
-
-
-@pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    """Compiles a source text into a library with the emulator."""
-    folder = tmp_path_factory.mktemp("mutations")
-    compiler = ["ccache", "g++"] if shutil.which("ccache") else ["g++"]
-
-    def compile_one(source):
-        target = folder / f"{source.stem}.o"
-        sanitized = UBSAN + RECORDED if source.parent == folder else []
-        subprocess.run([*compiler, *FLAGS, *sanitized, "-c", "-x", "c++", str(source), "-o", str(target)], check=True, capture_output=True)
-        return str(target)
-
-    def library(name, text):
-        source = folder / f"{name}.cu"
-        source.write_text(text)
-        made = folder / f"{name}.so"
-        subprocess.run(["g++", "-shared", compile_one(source), *common, "-o", str(made), "-pthread"], check=True)
-        lib = ctypes.CDLL(str(made))
-        lib.multiply.restype = lib.races.restype = ctypes.c_char_p
-        return lib
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        emulator = [*ROOT.glob("csrc/emulator/*.cpp"), *ROOT.glob("csrc/emulator/lab/*.cpp")]
-        common = list(pool.map(compile_one, [*emulator, ROOT / "tests/mutations/harness.cpp"]))
-    return library
-
-
-def multiply(lib, rung, c, a, b, seed, eager, record=False):
-    """c = a b by a rung; the error's message."""
-    strides = [(ctypes.c_int64 * 2)(*(s // x.itemsize for s in x.strides)) for x in (a, b)]
-    pointers = [x.ctypes.data_as(ctypes.c_void_p) for x in (c, a, b)]
-    return lib.multiply(f"cuda/{rung}".encode(), 1 if c.dtype == np.float32 else 3, *map(ctypes.c_int64, (*c.shape, a.shape[1])),
-                        pointers[0], pointers[1], strides[0], pointers[2], strides[1], seed, eager, record).decode()
-
-
-def race(lib, rung):
-    """The first race in a rung, or None. The order of threads does not matter to the recorder."""
-    dtype = dtype_of(rung)
-    for m, n, k, _ in (SHAPES[0], SHAPES[-1]):  # element by element, and in whole chunks or boxes
-        a, b = np.zeros((m, k), dtype), np.zeros((k, n), dtype)
-        multiply(lib, rung, np.zeros((m, n), dtype), a, b, 0, False, True)
-        for launch in json.loads(lib.races().decode())["launches"]:
-            for found in launch["races"]:
-                first, second = (side and f"{Path(side['file']).name}:{side['line']}" for side in (found["first"], found["second"]))
-                return f"{found['kind']} at {first or 'no line'} and {second}"
-    return None
-
-
-def fault(lib, rung):
-    """What is wrong with a rung's results, or None."""
-    dtype = dtype_of(rung)
+def calls(rung):
+    dtype = ml_dtypes.bfloat16 if rung >= "v08" and not rung.endswith("tf32") else np.float32
     tolerance = 8e-3 if dtype == ml_dtypes.bfloat16 else 1e-3 if rung.endswith("tf32") else 1e-6
-    for m, n, k, layout in SHAPES + (SEVERAL_TILES if rung >= "v10" else []):
+    for shape in SHAPES + (SEVERAL_TILES if rung >= "v10" else []):
+        m, n, k, layout = shape
         rng = np.random.default_rng(m)
         a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
         a, b = (np.asfortranarray(x) if way == "T" else x for x, way in zip((a, b), layout, strict=True))
         want = a.astype(np.float64) @ b.astype(np.float64)
-        for seed, eager in ((0, False), (1, True), (2, False)):
-            c = np.full((m, n), np.nan, dtype)
-            message = multiply(lib, rung, c, a, b, seed, eager)
-            where = f"{m} x {n} x {k} {layout}, seed {seed}, {'eager' if eager else 'lazy'}"
-            if message:
-                return f"{message} [{where}]"
-            error = np.linalg.norm(c.astype(np.float64) - want) / np.linalg.norm(want)
-            if not error <= tolerance:
-                return f"{'NaN' if np.isnan(error) else f'relative error {error:.2g}'} [{where}]"
-    return None
-
-
-def examined(lib, rung):
-    """[fault, race], found in a process of its own: what a planted bug breaks stays there."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(writer, json.dumps([fault(lib, rung), race(lib, rung)]).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    return json.loads(answer) if answer else [f"the process ended with status {status}", None]
+        recorded = shape in (SHAPES[0], SHAPES[-1])  # element by element, and in whole chunks or boxes
+        yield Call(f"{m} x {n} x {k} {layout}", "matmul", rung, [Made((m, n), dtype), a, b], [want], [tolerance * np.linalg.norm(want)],
+                   recorded=recorded)
 
 
 def test_planted_bugs_are_caught(build):
-    def examine(numbered):
-        i, (rung, _, old, new, occurrence) = numbered
-        return build(f"mutant_{i}", mutate(rung, old, new, occurrence))
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        libraries = list(pool.map(examine, enumerate(MUTANTS)))
-    missed = []
-    for lib, (rung, what, *_) in zip(libraries, MUTANTS, strict=True):
-        wrong, raced = examined(lib, rung)
-        print(f"{rung:20} {what:45} {wrong or '-'} | race: {raced or '-'}")
-        if wrong is None and raced is None:
-            missed.append(f"{rung}: {what}")
-    assert not missed
+    assert planted.missed(build, MUTANTS, texts, calls) == []
 
 
 @pytest.mark.parametrize("rung", sorted({m[0] for m in MUTANTS}))
 def test_the_rungs_themselves_pass(build, rung):
-    lib = build(f"good_{rung}", source(rung))
-    assert examined(lib, rung) == [None, None]
+    assert planted.examined(build(texts(rung)), calls(rung)) == [None, None]

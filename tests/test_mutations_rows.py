@@ -1,29 +1,19 @@
-"""Bugs planted in copies of the rungs of the row-wise ladders: softmax, cross-entropy, layer norm, batch norm, recurrent cells; of those
-of lists and indices: optimizers, clipping, indexed access.
-
-As tests/test_mutations.py does for matmul: each mutant is compiled with UBSan's traps and run on ragged shapes in several thread
-orders; it counts as caught when a result is wrong (or NaN) or the launch fails. The rungs themselves must pass the same.
+"""Bugs planted in copies of the rungs of the row-wise ladders, softmax, cross-entropy, layer norm, batch norm, recurrent cells, and of
+those of lists and indices, optimizers, clipping, indexed access: does the emulator show them? What counts as that is said in
+tests/planted.py.
 """
 from __future__ import annotations
 
-import ctypes
-import os
-import shutil
-import subprocess
-from concurrent.futures import ThreadPoolExecutor
-
-import ml_dtypes
 import numpy as np
+import planted
 import pytest
-from test_mutations import FLAGS as MATMUL_FLAGS
-from test_mutations import ROOT, UBSAN, pytestmark  # noqa: F401
+from planted import Call, Made, Preset
 
 from tensorgrad import dispatch
 from tensorgrad.ops.shared.indexing import runs_of
 from tensorgrad.ops.softmax import sliced
 
-LADDERS = ROOT / "csrc/cuda"
-FLAGS = [f for f in MATMUL_FLAGS if f != "-DTG_LAB"]  # results alone; the ladders' own tests look for races
+pytestmark = planted.pytestmark
 
 # (rung, what is wrong with it, the text, what stands in its place, which occurrence)
 MUTANTS = [
@@ -187,134 +177,28 @@ CALLS = {"optimizer": steps, "indexing": indices, "rnn": cells, "softmax": softm
          "batch_norm": lambda rung: norms(rung, ("batch_norm", "batch_norm_backward"), [(5, 3, 7), (3, 2, 650), (40, 4, 1)], (0, 2))}
 
 
-def folder_of(rung):
-    return rung.rpartition("/")[0]
+def flat(outputs, want):
+    """What each array is to hold that is written, or None: some come in lists, and a workspace may follow."""
+    for o, w in zip(outputs, want, strict=False):
+        if isinstance(o, list):
+            yield from w or [None] * len(o)
+        elif o is not None:
+            yield w
 
 
-def source(rung):
-    """The text of a rung, for a compiler that is told where its headers are."""
-    return (LADDERS / folder_of(rung) / f"{rung.rpartition('/')[2]}.cu").read_text().replace('"../../device/', '"')
-
-
-def mutate(rung, old, new, occurrence):
-    pieces = source(rung).split(old)
-    assert len(pieces) > occurrence, f"{rung} no longer holds {old!r}: choose another mutation"
-    return old.join(pieces[:occurrence]) + new + old.join(pieces[occurrence:])
-
-
-@pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    """Compiles a source text into a library with the emulator."""
-    folder = tmp_path_factory.mktemp("mutations")
-    compiler = ["ccache", "g++"] if shutil.which("ccache") else ["g++"]
-
-    def compile_one(source, folders=()):
-        target = folder / f"{source.stem}.o"
-        sanitized = UBSAN if source.parent == folder else []
-        headers = [f"-I{LADDERS / f}" for f in folders]
-        command = [*compiler, *FLAGS, *headers, *sanitized, "-c", "-x", "c++", str(source), "-o", str(target)]
-        subprocess.run(command, check=True, capture_output=True)
-        return str(target)
-
-    def library(name, text, rung):
-        source = folder / f"{name.replace('/', '_')}.cu"
-        source.write_text(text)
-        made = source.with_suffix(".so")
-        subprocess.run(["g++", "-shared", compile_one(source, [folder_of(rung)]), *common, "-o", str(made), "-pthread"], check=True)
-        lib = ctypes.CDLL(str(made))
-        lib.call_kernel.restype = ctypes.c_char_p
-        return lib
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        common = list(pool.map(compile_one, [*ROOT.glob("csrc/emulator/*.cpp"), ROOT / "tests/mutations/kernels.cpp"]))
-    return library
-
-
-class Preset:
-    """An output that holds something before the call."""
-
-    def __init__(self, values):
-        self.values = np.ascontiguousarray(values)
-
-
-ITEMS = []  # of lists among the arguments of the call at hand
-
-
-class Argument(ctypes.Structure):
-    _fields_ = [("kind", ctypes.c_int), ("dtype", ctypes.c_int), ("ndim", ctypes.c_int), ("data", ctypes.c_void_p),
-                ("shape", ctypes.c_int64 * 4), ("strides", ctypes.c_int64 * 4), ("integer", ctypes.c_int64), ("real", ctypes.c_double)]
-
-
-DTYPES = [np.dtype(t) for t in (np.float64, np.float32, np.float16, ml_dtypes.bfloat16, np.int64)]  # as tg::DType counts them
-
-
-def argument(a):
-    """A kernel's argument as the harness takes it: an array, None, an int, a float or a list of arrays."""
-    if a is None:
-        return Argument(kind=0)
-    if isinstance(a, list):
-        items = (Argument * len(a))(*map(argument, a))
-        ITEMS.append(items)
-        return Argument(kind=4, data=ctypes.addressof(items), integer=len(a))
-    if isinstance(a, np.ndarray):
-        quad = ctypes.c_int64 * 4
-        return Argument(kind=1, dtype=DTYPES.index(a.dtype), ndim=a.ndim, data=a.ctypes.data, shape=quad(*a.shape),
-                        strides=quad(*(s // a.itemsize for s in a.strides)))
-    return Argument(kind=3, real=a) if isinstance(a, float) else Argument(kind=2, integer=a)
-
-
-def output(o):
-    """What a kernel is to write into: what a Preset holds, else NaN; a list of those."""
-    if isinstance(o, list):
-        return [output(x) for x in o]
-    return None if o is None else o.values.copy() if isinstance(o, Preset) else np.full(o.shape, np.nan, o.dtype)
-
-
-def flat(pairs):
-    """(array, what it should hold) of results, some of them lists, or None where there is nothing to ask."""
-    for got, want in pairs:
-        if isinstance(got, list) and want is not None:
-            yield from zip(got, want, strict=True)
-        elif got is not None and want is not None:
-            yield got, want
-
-
-def fault(lib, rung):
-    """What is wrong with a rung's results, or None."""
-    path = f"cuda/{rung.rpartition('/')[2]}"
-    for label, op, outputs, inputs, want, tolerance in CALLS[folder_of(rung)](rung):
-        for seed, eager in ((0, False), (1, True), (2, False)):
-            made = [output(o) for o in outputs]
-            ITEMS.clear()
-            arguments = [argument(a) for a in (*made, *inputs)]
-            packed = (Argument * len(arguments))(*arguments)
-            message = lib.call_kernel(op.encode(), path.encode(), packed, len(arguments), seed, eager).decode()
-            where = f"{label}, seed {seed}, {'eager' if eager else 'lazy'}"
-            if message:
-                return f"{message} [{where}]"
-            for got, w in flat(zip(made, want, strict=False)):
-                error = np.linalg.norm(got.astype(np.float64) - w) / (np.linalg.norm(w) or 1)
-                if not error <= tolerance:
-                    return f"{'NaN' if np.isnan(error) else f'relative error {error:.2g}'} [{where}]"
-    return None
+def calls(rung):
+    family, name, *_ = rung.split("/")
+    for label, op, outputs, inputs, want, tolerance in CALLS[family](rung):
+        made = [Made(o.shape, o.dtype) if hasattr(o, "dtype") else o for o in outputs]
+        wants = list(flat(outputs, want))
+        bounds = [None if w is None else tolerance * (np.linalg.norm(w) or 1) for w in wants]
+        yield Call(label, op, name, [*made, *inputs], wants, bounds)
 
 
 def test_planted_bugs_are_caught(build):
-    def examine(numbered):
-        i, (rung, _, old, new, occurrence) = numbered
-        return build(f"mutant_{i}", mutate(rung, old, new, occurrence), rung)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        libraries = list(pool.map(examine, enumerate(MUTANTS)))
-    missed = []
-    for lib, (rung, what, *_) in zip(libraries, MUTANTS, strict=True):
-        caught = fault(lib, rung)
-        print(f"{rung:38} {what:45} {caught or 'MISSED'}")
-        if caught is None:
-            missed.append(f"{rung}: {what}")
-    assert not missed
+    assert planted.missed(build, MUTANTS, planted.texts_of, calls) == []
 
 
 @pytest.mark.parametrize("rung", sorted({m[0] for m in MUTANTS}))
 def test_the_rungs_themselves_pass(build, rung):
-    assert fault(build(f"good_{rung}", source(rung), rung), rung) is None
+    assert planted.examined(build(planted.texts_of(rung)), calls(rung)) == [None, None]

@@ -1,0 +1,76 @@
+"""Bugs planted in copies of the attention rungs: does the emulator show them? What counts as that is said in tests/planted.py."""
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import planted
+import pytest
+from planted import Call, Made
+from test_attention_ladder import TOLERANCE, reference
+
+pytestmark = planted.pytestmark
+
+# (rung, what is wrong with it, the text, what stands in its place, which occurrence)
+MUTANTS = [
+    ("v00_naive", "a score too many", "at >= rows * p.keys", "at > rows * p.keys", 1),
+    ("v00_naive", "a group of heads shares nothing", "r.head / p.group, key", "r.head, key", 1),
+    ("v00_naive", "a row that sees nothing divides by zero", "sum == 0 ? Sum(0) : 1 / sum", "1 / sum", 1),
+    ("v01_flash", "no barrier before the next loads", "__syncthreads();", "", 1),
+    ("v01_flash", "no barrier after the loads", "__syncthreads();", "", 2),
+    ("v01_flash", "the sum is not rescaled", "sum[i] *= shrink;", "", 1),
+    ("v01_flash", "the values are not rescaled", "sum_of_values[i][c][d] *= shrink;", ";", 1),
+    ("v01_flash", "the diagonal tile is left out", "min(p.keys, first + Tile::SIDE)", "min(p.keys, first)", 1),
+    ("v01_flash", "nothing seen yet is not a number", "now == T(-INFINITY) ? T(0) : now", "now", 1),
+    ("v01_flash", "half of a row's lanes", "lanes = 8", "lanes = 4", 1),
+    ("v01_flash_backward", "no barrier before the next loads", "__syncthreads();", "", 1),
+    ("v01_flash_backward", "no barrier after the loads of queries", "__syncthreads();", "", 4),
+    ("v01_flash_backward", "one head of a group is left out", "h < (key_head + 1) * p.group", "h < (key_head + 1) * p.group - 1", 1),
+    ("v01_flash_backward", "delta is not taken off", "(ds[i][j] - delta)", "ds[i][j]", 1),
+    ("v01_flash_backward", "queries before the diagonal", "p.causal ? first : 0", "p.causal ? first + Tile::SIDE : 0", 1),
+    ("v02_flash_tensor_core", "no wait for the copies", "device::cp_async_wait<0>();", "", 1),
+    ("v02_flash_tensor_core", "no barrier after the wait", "__syncthreads();", "", 1),
+    ("v02_flash_tensor_core", "a copy into the buffer in use", "load(step + 1);", "load(step + 2);", 1),
+    ("v02_flash_tensor_core", "one row of two is rescaled", ", sum_of_values[n][2 * half + 1] *= shrink", "", 1),
+    ("v02_flash_tensor_core", "the values of the other buffer", "weights, Vs + step % 2 * SIZE", "weights, Vs", 1),
+    ("v02_flash_tensor_core_backward", "no barrier after the wait", "__syncthreads();", "", 3),
+    ("v02_flash_tensor_core_backward", "no wait for the copies", "device::cp_async_wait<0>();", "", 3),
+    ("v02_flash_tensor_core_backward", "the scale is forgotten", "dq, {p.scale, p.scale}", "dq, {1.0f, 1.0f}", 1),
+    ("v02_flash_tensor_core_backward", "the next head a step late", "step / per_head, i0", "(step + 1) / per_head % p.group, i0", 2),
+]
+# batch, query heads, key heads, queries, keys, size, value size, causal, mask
+PROBLEMS = [(1, 2, 1, 70, 75, 24, 40, 1, "bias"), (1, 2, 1, 130, 75, 64, 64, 1, None), (1, 1, 1, 33, 200, 8, 8, 0, "rows")]
+
+
+def texts(rung, *bug):
+    return planted.texts_of(f"attention/{rung}", *bug)
+
+
+def calls(rung):
+    backward = rung.endswith("_backward")
+    dtype, name = (ml_dtypes.bfloat16, "bfloat16") if "tensor_core" in rung else (np.float32, "float32")
+    for problem in PROBLEMS:
+        b, h, hk, n, s, e, ev, causal, masked = problem
+        rng = np.random.default_rng(n)
+        q, k, v, g = (rng.standard_normal(x).astype(dtype) for x in ((b, h, n, e), (b, hk, s, e), (b, hk, s, ev), (b, h, n, ev)))
+        mask = rng.standard_normal((b, h, n, s)).astype(dtype) if masked == "bias" else None
+        if masked == "rows":
+            mask = np.broadcast_to((rng.random((n, 1)) < 0.6) & (np.arange(s) > 70), (b, h, n, s)).copy()
+        given = (q, k, v, mask, bool(causal), 0.3)
+        out, lse = reference(*given)
+        want = reference(*given, g.astype(np.float64)) if backward else (out,)
+        made, room = [Made(w.shape, dtype) for w in want], Made((b * h * n * s,), np.float32)
+        if backward:
+            arguments = [*made, room, g, q, k, v, out.astype(dtype), lse.astype(np.float32), mask, causal, 0.3]
+        else:
+            arguments = [*made, Made(lse.shape, np.float32), q, k, v, mask, causal, 0.3, room]
+        yield Call(f"{n} queries, {s} keys", "attention_backward" if backward else "attention", rung.removesuffix("_backward"), arguments,
+                   list(want), [3 * TOLERANCE[name] * np.linalg.norm(w) for w in want], recorded=problem is PROBLEMS[0])
+
+
+def test_planted_bugs_are_caught(build):
+    assert planted.missed(build, MUTANTS, texts, calls) == []
+
+
+@pytest.mark.parametrize("rung", sorted({m[0] for m in MUTANTS}))
+def test_the_rungs_themselves_pass(build, rung):
+    assert planted.examined(build(texts(rung)), calls(rung)) == [None, None]
