@@ -20,7 +20,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from tensorgrad import _cuda  # type: ignore[attr-defined]
+from tensorgrad import _cuda
 
 TORCH = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
 NUMPY = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
@@ -57,8 +57,11 @@ def measure(name: str, size: int, rungs: dict[str, Any], turns: int) -> dict[str
     precision = "float32" if name == "tf32" else name
     torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
     sets = max(1, ROTATED // (3 * size * size * TORCH[precision].itemsize))
-    make = lambda: torch.randn(size, size, device="cuda", dtype=torch.float32).to(TORCH[precision])  # noqa: E731
-    data = [(torch.full((size, size), torch.nan, device="cuda", dtype=TORCH[precision]), make(), make()) for _ in range(sets)]
+
+    def operand() -> torch.Tensor:
+        return torch.randn(size, size, device="cuda", dtype=torch.float32).to(TORCH[precision])
+
+    data = [(torch.full((size, size), torch.nan, device="cuda", dtype=TORCH[precision]), operand(), operand()) for _ in range(sets)]
     runs: dict[str, Any] = {"cuBLAS (torch.matmul)": lambda c, a, b: torch.matmul(a, b, out=c)}
     for path, call in rungs.items():
         runs[path] = lambda c, a, b, call=call: call(seen(c), seen(a), seen(b))
