@@ -149,6 +149,35 @@ class EvenExtremum(Reduction):
         yield Case(T(0), error=(RuntimeError, f"{self.name}: an empty tensor of shape (0,)"))
 
 
+class Place(Reduction):
+    """argmax and argmin: the array module's function of the op's name along `dim`, or of the flattened tensor."""
+
+    differentiable = False
+
+    def forward(self, ctx: Node, input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        x, xp = input.array, input.device.backend.xp
+        axis = None if dim is None else check_dim(self.name, dim, x.ndim)
+        refuse_empty(self.name, x.shape, range(x.ndim) if axis is None else (axis,) if x.ndim else ())
+        if x.ndim == 0:
+            return wrap(xp.zeros((), np.int64), input.device)
+        dims = tuple(range(x.ndim)) if axis is None else (axis,)
+        return wrap(self.kernel(input.device, x)(x, dims, keepdim, np.dtype(np.int64)), input.device)
+
+    @rung("cpu/numpy", ALL_TYPES, writes=())
+    def in_numpy(self, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
+        """The array module's function of the op's name."""
+        return np.asarray(getattr(np, self.name)(x, axis=None if len(dims) == x.ndim else dims[0], keepdims=keepdim), kind)
+
+    def reference(self, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+        return getattr(np, self.name)(x, axis=dim, keepdims=keepdim)
+
+    def cases(self) -> Iterable[Case]:
+        yield from (Case(T(3, 5, distinct=True)), Case(T(3, 5, distinct=True), 1), Case(T(3, 5, distinct=True), dim=0, keepdim=True))
+        yield from (Case(T()), Case(T(2, 0, 3), 0), Case(T(values=[1, 3, 3, 1], dtype="int64")), Case(T(values=[1.0, np.nan, 3.0])))
+        yield Case(T(2, 3), dim=2, error=(IndexError, f"{self.name}: dim 2 is out of range"))
+        yield Case(T(0), error=(RuntimeError, f"{self.name}: an empty tensor of shape (0,)"), torch=False)
+
+
 class Extremum(Reduction):
     """(values, indices) along a dimension, by the array-module function `ufunc` or the method `find` that finds the index."""
 
@@ -181,7 +210,7 @@ class Extremum(Reduction):
         values = np.take_along_axis(x, where, d)
         return (values, where) if keepdim else (values.squeeze(d), where.squeeze(d))
 
-    def compiled(self, xp: Any, run: Callable[..., None], x: Any, d: int, keepdim: bool) -> Any:  # type: ignore[override]
+    def compiled(self, xp: Any, run: Callable[..., None], x: Any, d: int, keepdim: bool) -> Any:
         shape = (*x.shape[:d], 1, *x.shape[d + 1:])
         values, where = xp.empty(shape, x.dtype), xp.empty(shape, np.int64)
         run(values, where, x, workspace(xp, x))
