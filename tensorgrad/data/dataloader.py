@@ -25,7 +25,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
             if t.shape != first.shape:
                 raise RuntimeError(f"default_collate: item 0 has shape {tuple(first.shape)} but item {i} has {tuple(t.shape)}; "
                                    "make them equal in the data set, or give the loader a collate_fn")
-        return fn.stack(list(batch))  # type: ignore[attr-defined]
+        return fn.stack(list(batch))
     if isinstance(first, (np.ndarray, np.generic)) and first.dtype.kind not in "SUO":
         return default_collate([creation.tensor(item) for item in batch])
     if isinstance(first, (bool, int, float)):
@@ -158,5 +158,5 @@ class DataLoader:
             raise ValueError("DataLoader: the state is of a loader that draws from another generator than this one")
         if state["generator"] is not None:
             drawn_from.set_state(tuple(state["generator"]))
-        self._start = None if state["start"] is None else tuple(state["start"])  # type: ignore[assignment]
+        self._start = None if state["start"] is None else tuple(state["start"])
         self._position, self._resuming = int(state["position"]), True
