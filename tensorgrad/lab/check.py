@@ -8,6 +8,7 @@ import numpy as np
 
 from ..creation import from_numpy
 from ..grad_mode import no_grad
+from ..op import Op
 from ..random import get_rng_state, set_rng_state
 from ..tensor import Tensor
 from .report import Check
@@ -21,12 +22,12 @@ def check(op: Any, args: list[Any], options: dict[str, Any], out: Any, kernel: s
 
     The oracle is the op's reference, or, where it has none (backward ops), the op itself with its cpu kernels in float64.
     """
-    oracle = "the float64 reference"
-    try:
+    if type(op).reference is not Op.reference:
+        oracle = "the float64 reference"
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             want = op.reference(*[_plain(a, before) for a in args], **{k: _plain(v, before) for k, v in options.items()})
-    except NotImplementedError:
+    else:
         oracle = "the cpu kernels in float64"
         want = _on_cpu(op, args, options, before)
         if want is None:

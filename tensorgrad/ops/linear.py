@@ -1,6 +1,7 @@
 """linear: y = x @ w.T + b."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -63,8 +64,9 @@ class Linear(Op):
         yield Case(T(3, 5), T(2, 5, 1), error=(RuntimeError, "linear: weight must have 1 or 2 dimensions"))
 
     def cost(self, input: Any, weight: Any, bias: Any = None) -> tuple[float, float]:
-        outputs = input.size // max(input.shape[-1], 1) * (weight.shape[0] if weight.ndim == 2 else 1)
-        return 2.0 * outputs * input.shape[-1], float(input.nbytes + weight.nbytes + outputs * input.dtype.itemsize)
+        outputs = math.prod(input.shape[:-1]) * (weight.shape[0] if weight.ndim == 2 else 1)
+        read = input.nbytes + weight.nbytes + (0 if bias is None else bias.nbytes)
+        return 2.0 * outputs * input.shape[-1], float(read + outputs * input.dtype.itemsize)
 
 
 def check_affine(op: str, input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
