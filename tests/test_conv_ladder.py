@@ -99,8 +99,8 @@ def fitting(path, x, w, options, ways):
             ("NHWC", ways[1], "NHWC"))
 
 
-def check(path, name, x, w, bias, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, ways=("NCHW",) * 3, space=1 << 16, seed=0):
-    """Run the three kernels of a rung and compare with float64."""
+def passes(name, x, w, bias, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, ways=("NCHW",) * 3, seed=0):
+    """The options kernels take, and of each pass its op, what it is given, the way its result is to lie, and its result in float64."""
     rng = np.random.default_rng(seed)
     x, w = (rng.standard_normal(s).astype(NUMPY[name]) for s in (x, w))
     bias = rng.standard_normal(len(w)).astype(NUMPY[name]) if bias else None
@@ -108,16 +108,24 @@ def check(path, name, x, w, bias, stride=(1, 1), padding=(0, 0), dilation=(1, 1)
     gy = rng.standard_normal((len(x), len(w), *size)).astype(NUMPY[name])
     wanted = expected(x, w, gy, bias, stride, padding, dilation, groups)
     x, w, gy = (layout(a, way) for a, way in zip((x, w, gy), ways, strict=True))
-    options = *stride, *padding, *dilation, groups
-    results = [empty(a.shape, NUMPY[name], way) for a, way in zip((gy, x, w), (ways[2], ways[0], "NCHW"), strict=True)]
-    operands = (x, w, bias), (gy, w), (gy, x)
+    given = (x, w, bias), (gy, w), (gy, x)
+    return (*stride, *padding, *dilation, groups), list(zip(OPS, given, (ways[2], ways[0], "NCHW"), wanted, strict=True))
+
+
+def close_enough(path, name, op, got, want):
+    error = relative_error(got, want)
+    assert error <= TOLERANCE["tf32" if path.endswith("tf32") else name], f"{op}: relative error {error:.3g}"
+
+
+def check(path, name, *case, space=1 << 16, **more):
+    """Run the three kernels of a rung and compare with float64."""
+    options, runs = passes(name, *case, **more)
     scratch = emu.xp.empty(space, np.float64 if name == "float64" else np.float32)
-    for op, got, given, want in zip(OPS, results, operands, wanted, strict=True):
-        if path not in TABLES[op]:
-            continue
-        TABLES[op][path].call(got, *given, scratch, *options)
-        error = relative_error(got, want)
-        assert error <= TOLERANCE["tf32" if path.endswith("tf32") else name], f"{op}: relative error {error:.3g}"
+    for op, given, way, want in runs:
+        if path in TABLES[op]:
+            got = empty(want.shape, NUMPY[name], way)
+            TABLES[op][path].call(got, *given, scratch, *options)
+            close_enough(path, name, op, got, want)
 
 
 SHAPES = [  # x, w, bias, options

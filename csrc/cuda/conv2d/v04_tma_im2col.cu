@@ -1,5 +1,5 @@
-// The idea: the copy engine gathers. TMA's im2col mode walks the patches by itself, padding and strides included, straight into the
-// swizzled tiles wgmma reads. Before it (v03): every thread computed where its pixels lie, step after step. Blocks are persistent.
+// The idea: the copy engine gathers: TMA's im2col mode walks the patches, padding and strides included, into the tiles wgmma reads.
+// Before it (v03): every thread computed where its pixels lie, step after step. Blocks stay and are specialists, as in matmul's v10.
 // Ownership: block b owns tiles b, b + gridDim.x, ... of 128 pixels x 128 or 256 channels; warpgroup 0 fetches, 1 and 2 own 64 pixels each.
 // Bottleneck: the epilogue, beside which only the next loads run; and channels that do not fill a step of 64.
 // Measure: python benchmarks/ladder.py conv2d v04_tma_im2col (emulated time)

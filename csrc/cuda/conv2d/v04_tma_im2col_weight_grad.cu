@@ -1,5 +1,5 @@
-// The idea of v04 for the gradient of the weight: a product along pixels. Both operands are gathered by TMA with the channels fastest,
-// which wgmma takes as they lie. Few tiles, many pixels: a tile is cut into parts, and a second kernel adds them up, always in one order.
+// The idea of v04 for the gradient of the weight: a product along pixels. TMA gathers both operands with the channels fastest, as wgmma
+// takes them. Before it (v03): threads gathered. Tiles are cut into parts of pixels, which a second kernel adds up, always in one order.
 // Ownership: block b owns items b, b + gridDim.x, ...: a part of 128 output channels x 4 times 64 channels of a tap, as in v04.
 // Bottleneck: the parts' way through memory where dw is large, and tiles that channels or taps do not fill.
 // Measure: python benchmarks/ladder.py conv2d v04_tma_im2col (emulated time)
