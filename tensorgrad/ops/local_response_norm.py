@@ -8,9 +8,17 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
+from ..dispatch import Kernel
+from ..graph import Node
 from ..op import Op, fn
-from ..tensor import Tensor
-from .shared.windows import Taps
+from ..tensor import Tensor, wrap
+
+MOST = 16  # channels of a window that a thread keeps
+
+
+def in_lines(x: Any, xp: Any) -> Any:
+    """As (N, C, S) without gaps."""
+    return xp.ascontiguousarray(x).reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
 class LocalResponseNorm(Op):
@@ -22,20 +30,28 @@ class LocalResponseNorm(Op):
     name = "local_response_norm"
     function = method = False
     functional = True
-    composite = True
     torch_name = "nn.functional.local_response_norm"
+    defaults = ("cuda/v01_running_window", "cuda/v00_direct", "cpu/window")
 
-    def forward(self, input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
-        shape = input.array.shape
-        if len(shape) < 3:
-            raise ValueError(f"local_response_norm: input must be (N, C, ...) with at least 3 dims, got shape {tuple(shape)}")
+    def forward(self, ctx: Node, input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+        x, xp = input.array, input.device.backend.xp
+        if x.ndim < 3:
+            raise ValueError(f"local_response_norm: input must be (N, C, ...) with at least 3 dims, got shape {tuple(x.shape)}")
+        if not input.dtype.is_floating_point:
+            raise RuntimeError(f"local_response_norm: input must be floating, got {input.dtype.name}")
         if size < 1:
             raise ValueError(f"local_response_norm: size must be at least 1, got {size}")
-        c, n = np.arange(shape[1]), shape[1]
-        taps = Taps.of_ranges(n, np.maximum(c - size // 2, 0), np.minimum(c + (size - 1) // 2 + 1, n), np.full(n, 1 / size))
-        squares = fn.reshape(input * input, shape[0], shape[1], math.prod(shape[2:]))
-        energy = fn.reshape(fn.resample(squares, taps, None), shape)
-        return input * fn.pow(energy * alpha + k, -beta)
+        y = xp.empty(x.shape, x.dtype)
+        self.kernel(input.device, x, size <= MOST)(in_lines(y, xp), in_lines(x, xp), size, alpha, beta, k)
+        ctx.options = size, alpha, beta, k
+        ctx.save(input)
+        return wrap(y, input.device)
+
+    def supports(self, kernel: Kernel, short: bool = True) -> str | None:
+        return f"needs a window of at most {MOST} channels" if kernel.rung == "v01_running_window" and not short else None
+
+    def backward(self, ctx: Node, g: Tensor) -> Tensor:
+        return fn.local_response_norm_backward(g, ctx.saved[0], *ctx.options)
 
     def reference(self, x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
         y = np.empty_like(x)
@@ -46,5 +62,11 @@ class LocalResponseNorm(Op):
 
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(2, 5, 3), 3), Case(T(1, 7, 2, 3), 4, 0.5, 0.75, 2.0), Case(T(2, 2, 3), 5, 1.0), Case(T(0, 3, 2), 2))
+        yield from (Case(T(1, 19, 37), 17, 2.0), Case(T(2, 9, 5, 13), 1, 3.0, 0.5), Case(T(1, 20, 70), 16, 8.0, 1.25, 0.5))
         yield Case(T(2, 3), 2, error=(ValueError, "local_response_norm: input must be (N, C, ...)"))
         yield Case(T(2, 3, 2), 0, error=(ValueError, "local_response_norm: size must be at least 1"), torch=False)
+        yield Case(T(2, 3, 2, dtype="int64"), 2, error=(RuntimeError, "local_response_norm: input must be floating"), torch=False)
+
+    def cost(self, input: Any, size: int, *args: Any, **kwargs: Any) -> tuple[float, float]:
+        n = float(np.prod(input.shape))
+        return (2 * size + 3) * n, 2 * n * input.dtype.itemsize
