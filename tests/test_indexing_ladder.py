@@ -79,7 +79,7 @@ def test_scatter_add(path, name, dim, seed):
 @pytest.mark.parametrize(("path", "name"), rungs("add_rows"))
 def test_embedding_and_its_gradient(path, name, seed):
     rng = np.random.default_rng(seed)
-    for rows, features, count in ((7, 3, 40), (50, 96, 9), (5, 1, 1), (3, 64, 0), (4, 17, 200)):
+    for rows, features, count in ((7, 3, 40), (50, 96, 9), (5, 1, 1), (3, 64, 0), (4, 17, 200), (3, 5, 300)):
         table, index = rng.uniform(0.5, 1.5, (rows, features)).astype(NUMPY[name]), rng.integers(0, rows, count)
         g = rng.uniform(0.5, 1.5, (count, features)).astype(NUMPY[name])
         w = tg.tensor(table, device="emu").requires_grad_()
@@ -155,7 +155,7 @@ def test_sums_have_the_same_bits_in_any_order_of_threads(path):
     """Terms of very different size, so that another order would show."""
     rng = np.random.default_rng(0)
     s = (rng.standard_normal((400, 20)) * 10.0 ** rng.integers(-8, 8, (400, 20))).astype(np.float32)
-    i, found = rng.integers(0, 6, 400), set()
+    i, found = rng.integers(0, 4, 400), set()
     for order in (0, 1, 2, 3):
         emu.configure(seed=order)
         try:

@@ -10,7 +10,7 @@ import pytest
 from planted import Call, Made, Preset
 
 from tensorgrad import dispatch
-from tensorgrad.ops.shared.indexing import runs_of
+from tensorgrad.ops.shared.indexing import pieces_of, runs_of
 from tensorgrad.ops.softmax import sliced
 
 pytestmark = planted.pytestmark
@@ -53,6 +53,9 @@ MUTANTS = [
     ("indexing/v01_sorted", "an entry of the next place", "runs.bound[at.whole + 1];", "runs.bound[at.whole + 1] + 1;", 1),
     ("indexing/v01_sorted", "the place of the run's number", "e.to[runs.order[first]]", "at.whole", 1),
     ("indexing/v01_sorted", "entries as they lie", "sum += e.term(runs.order[q], at.rest)", "sum += e.term(q, at.rest)", 1),
+    ("indexing/v02_pieces", "the first piece for the run", "j < count", "j < 1", 1),
+    ("indexing/v02_pieces", "a piece runs into the next", "? begin + pieces.length :", "? begin + pieces.length + 1 :", 1),
+    ("indexing/v02_pieces", "pieces of all runs in one place", "pieces.part[run] + nth", "nth", 1),
     ("indexing/pick", "a row too many", "i < rows * pieces", "i <= rows * pieces", 1),
     ("indexing/pick", "pieces wider than the row", "places % 16 == 0", "places % 4 == 0", 1),
     ("indexing/row_dots", "lanes are not merged", "sum = device::warp_reduce(sum, device::Sum<Sum<T>>{});", "", 1),
@@ -156,7 +159,7 @@ def steps(rung):
 
 def indices(rung):
     rng = np.random.default_rng(0)
-    for rows, count, columns in ((7, 40, 3), (5, 9, 96), (40, 30, 17)):
+    for rows, count, columns in ((7, 40, 3), (5, 9, 96), (40, 30, 17), (5, 500, 6)):
         table, source = (rng.uniform(0.5, 1, (n, columns)).astype(np.float32) for n in (rows, count))
         to = rng.integers(rows // 2, rows, count)  # the first half of the rows has no entries
         shape = f"{rows}, {count} x {columns}"
@@ -169,7 +172,9 @@ def indices(rung):
             continue
         want = table.astype(np.float64)
         np.add.at(want, to, source.astype(np.float64))
-        yield shape, "accumulate", [Preset(table)], [to, source, *runs_of(to, np)], [want], 1e-6
+        order, bounds = runs_of(to, np)
+        pieces = pieces_of(bounds, columns, np) if rung.endswith("v02_pieces") else ()
+        yield shape, "accumulate", [Preset(table)], [to, source, order, bounds, *pieces], [want], 1e-6
 
 
 CALLS = {"optimizer": steps, "indexing": indices, "rnn": cells, "softmax": softmaxes, "cross_entropy": cross_entropies,

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.indexing import runs_of
+from .shared.indexing import pieces_of, runs_of
 
 FEW_COLUMNS = 16  # below, sorting costs more than adding one by one
 
@@ -25,7 +25,7 @@ class Accumulate(Op):
 
     name = "accumulate"
     function = method = False
-    defaults = ("cuda/v01_sorted", "cpu/rows", "cpu/numpy")
+    defaults = ("cuda/v02_pieces", "cuda/v01_sorted", "cpu/rows", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, index: Tensor, source: Tensor) -> Tensor:
         ctx.index = index
@@ -73,6 +73,11 @@ class Accumulate(Op):
         self.add(device, buffer.reshape(math.prod(lead), math.prod(rest)), index, rows.reshape(len(index), math.prod(rest)))
         if not in_place:
             moved[...] = buffer
+
+    def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+        if path != "cuda/v02_pieces":
+            return call
+        return lambda out, index, source, order, bounds: call(out, index, source, order, bounds, *pieces_of(bounds, out.shape[1], xp))
 
     @staticmethod
     @rung("cpu/numpy", "float32 float64 float16 int64 int32 int16 int8 uint8 bool")

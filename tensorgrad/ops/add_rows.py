@@ -10,6 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
+from .shared.indexing import pieces_of
 
 ENTRIES: dict[str, Any] = {"source": np.array([0, 2, 2, 4, 1]), "target": np.array([1, 1, 0, 3, 1])}  # for the sample calls
 
@@ -30,7 +31,7 @@ class AddRows(Op):
 
     name = "add_rows"
     function = method = False
-    defaults = ("cuda/v01_sorted", "cpu/sorted", "cpu/numpy")
+    defaults = ("cuda/v02_pieces", "cuda/v01_sorted", "cpu/sorted", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, scale: Tensor | None, source: Any, target: Any, rows: int,
                 grad_scale: Any = None) -> Tensor:
@@ -44,12 +45,13 @@ class AddRows(Op):
         return wrap(y, input.device)
 
     def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
-        if path != "cuda/v01_sorted":
+        if path not in ("cuda/v01_sorted", "cuda/v02_pieces"):
             return call
 
         def with_entries(y: Any, first: Any, order: Any, x: Any, source: Any, target: Any, scale: Any) -> None:
             sort_entries(first, order, target, xp)
-            call(y, first, order, x, source, target, scale)
+            pieces = pieces_of(first, y.shape[1], xp) if path == "cuda/v02_pieces" else ()
+            call(y, first, order, x, source, target, scale, *pieces)
 
         return with_entries
 

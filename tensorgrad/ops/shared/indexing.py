@@ -15,6 +15,7 @@ from ...op import is_number
 from ...tensor import Tensor, check_dim
 
 _ALL = slice(None)
+PIECE = 64  # entries that one thread adds up
 
 
 class Index:
@@ -226,6 +227,18 @@ def runs_of(index: Any, xp: Any) -> tuple[Any, Any]:
     order = xp.argsort(index, kind="stable")
     in_order = index[order]
     return order, xp.concatenate([xp.zeros(1, np.int64), xp.flatnonzero(in_order[1:] != in_order[:-1]) + 1, xp.full(1, len(index))])
+
+
+def pieces_of(bounds: Any, columns: int, xp: Any) -> tuple[Any, ...]:
+    """What csrc/cuda/indexing/v02_pieces.cu is told of runs cut into pieces of at most PIECE: (memory for the sums of the pieces of runs
+    that have several, run of each piece, first piece of each run, first sum of each run, the runs that have several, PIECE)."""
+    counts = xp.maximum(-((bounds[:-1] - bounds[1:]) // PIECE), 1)
+    first = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(counts)])
+    several = xp.flatnonzero(counts > 1)
+    part = xp.zeros(len(counts), np.int64)
+    part[several] = xp.cumsum(counts[several]) - counts[several]
+    parts = xp.empty((int(counts[several].sum()), columns), np.float64)
+    return parts, xp.repeat(xp.arange(len(counts)), counts), first, part, several, PIECE
 
 
 def rows_along(op: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -> tuple[int, Any, Any]:
