@@ -238,7 +238,8 @@ def pieces_of(bounds: Any, columns: int, xp: Any) -> tuple[Any, ...]:
     part = xp.zeros(len(counts), np.int64)
     part[several] = xp.cumsum(counts[several]) - counts[several]
     parts = xp.empty((int(counts[several].sum()), columns), np.float64)
-    return parts, xp.repeat(xp.arange(len(counts)), counts), first, part, several, PIECE
+    run = xp.searchsorted(first, xp.arange(int(first[-1])), side="right") - 1
+    return parts, run, first, part, several, PIECE
 
 
 def rows_along(op: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -> tuple[int, Any, Any]:
