@@ -14,7 +14,8 @@ import pytest
 import tensorgrad as tg
 from tensorgrad import dispatch
 from tensorgrad.nn import functional as F
-from tensorgrad.ops import attention
+from tensorgrad.ops import attention, attention_backward
+from tensorgrad.ops.shared import attention as shared
 
 emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
 FORWARD, BACKWARD = ({path: k for path, k in dispatch.kernels_of("emu")[op].items() if k.family == "cuda"}
@@ -27,7 +28,7 @@ BACK = [(path, name) for path, k in sorted(BACKWARD.items()) for name in sorted(
 # batch, query heads, key heads, queries, keys, size, value size
 SHAPES = [(1, 1, 1, 1, 1, 1, 1), (1, 2, 2, 3, 0, 4, 4), (2, 1, 1, 0, 3, 4, 4), (0, 1, 1, 2, 2, 2, 2), (1, 4, 2, 65, 33, 40, 24),
           (2, 3, 1, 17, 130, 8, 64), (1, 1, 1, 130, 67, 64, 64), (1, 2, 1, 5, 9, 17, 70), (1, 1, 1, 33, 70, 128, 100),
-          (1, 1, 1, 40, 35, 256, 256), (1, 2, 2, 1, 75, 96, 96)]
+          (1, 1, 1, 40, 35, 256, 256), (1, 2, 2, 1, 75, 96, 96), (1, 2, 1, 130, 300, 64, 48), (1, 1, 1, 150, 270, 128, 104)]
 MASKS = ("none", "causal", "pairs", "padding", "bias", "causal bias", "nothing seen")
 
 
@@ -87,8 +88,10 @@ def reference(q, k, v, m, causal, scale, g=None):
     return ds @ kk, *by_key
 
 
-def takes(path, name, shape):
-    return max(shape[5:]) * np.dtype(NUMPY[name]).itemsize <= attention.HEAD_BYTES.get(path, 1 << 30)
+def refuses(op, path, q, k, v, m, *_):
+    """Why a rung does not take this problem, or None."""
+    kernel = dispatch.kernels_of("emu")[op][path]
+    return dispatch._ops[op].supports(kernel, *shared.call_of(tg.device("emu"), q, k, v, m))
 
 
 def error(got, want):
@@ -128,15 +131,17 @@ def check_backward(path, name, arguments, rng):
 @pytest.mark.parametrize(("path", "name"), RUNGS)
 def test_shapes_and_masks(path, name, order):
     for i, shape in enumerate(SHAPES):
-        if takes(path, name, shape):
-            mask = MASKS[(i + 2 * order[0]) % len(MASKS)]
-            check(path, name, problem(rng_of(path, name, i, order), name, shape, mask))
+        arguments = problem(rng_of(path, name, i, order), name, shape, MASKS[(i + 2 * order[0]) % len(MASKS)])
+        if not refuses("attention", path, *arguments):
+            check(path, name, arguments)
 
 
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize(("path", "name"), RUNGS)
 def test_masks(path, name, mask):
-    check(path, name, problem(rng_of(path, name), name, (2, 4, 2, 75, 83, 20, 24), mask))
+    arguments = problem(rng_of(path, name), name, (2, 4, 2, 75, 83, 24, 40), mask)
+    assert not refuses("attention", path, *arguments)
+    check(path, name, arguments)
 
 
 @pytest.mark.parametrize(("path", "name"), RUNGS)
@@ -144,15 +149,18 @@ def test_fuzz(path, name):
     rng = rng_of("fuzz", path, name)
     for _ in range(6):
         hk, group, n, s, e, ev = (int(x) for x in rng.integers(1, (3, 4, 140, 140, 80, 80)))
+        if path == "cuda/v03_flash_hopper":  # what TMA can fetch
+            s, e, ev = 3 * s, -e // 8 * -8, -ev // 8 * -8
         check(path, name, problem(rng, name, (1, hk * group, hk, n, s, e, ev), rng.choice(MASKS)))
 
 
 @pytest.mark.parametrize(("path", "name"), BACK)
 def test_backward_shapes_and_masks(path, name, order):
     for i, shape in enumerate(SHAPES):
-        if takes(path, name, shape):
-            rng = rng_of("backward", path, name, i, order)
-            check_backward(path, name, problem(rng, name, shape, MASKS[(i + 2 * order[0]) % len(MASKS)]), rng)
+        rng = rng_of("backward", path, name, i, order)
+        arguments = problem(rng, name, shape, MASKS[(i + 2 * order[0]) % len(MASKS)])
+        if not refuses("attention_backward", path, *arguments):
+            check_backward(path, name, arguments, rng)
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -173,7 +181,7 @@ def test_backward_fuzz(path, name):
 def test_a_small_workspace_means_rows_in_pieces(monkeypatch):
     arguments = problem(rng_of("pieces"), "float32", (2, 3, 1, 7, 5, 8, 8), "causal")
     want = forward("cuda/v00_naive", "float32", *arguments)
-    monkeypatch.setattr(attention, "get_workspace_limit", lambda: 4 * 5 * 4)  # four rows of 42
+    monkeypatch.setattr(shared, "get_workspace_limit", lambda: 4 * 5 * 4)  # four rows of 42
     for got, whole in zip(forward("cuda/v00_naive", "float32", *arguments), want, strict=True):
         np.testing.assert_array_equal(got, whole)
 
@@ -203,11 +211,64 @@ def test_heads_too_long_for_the_tiles_go_to_a_rung_without():
 
 
 def test_the_default_rung_of_each_dtype(ran):
-    for name, path in (("float32", "cuda/v01_flash"), ("float64", "cuda/v01_flash"), ("bfloat16", "cuda/v02_flash_tensor_core")):
+    for name, size, path, back in (
+            ("float32", 8, "cuda/v01_flash", "cuda/v01_flash"), ("float64", 8, "cuda/v01_flash", "cuda/v01_flash"),
+            ("bfloat16", 8, "cuda/v03_flash_hopper", "cuda/v02_flash_tensor_core"),
+            ("bfloat16", 7, "cuda/v02_flash_tensor_core", "cuda/v02_flash_tensor_core")):
         ran.clear()
-        x = tg.ones(1, 2, 3, 8, device="emu", dtype=getattr(tg, name)).requires_grad_()
+        x = tg.ones(1, 2, 3, size, device="emu", dtype=getattr(tg, name)).requires_grad_()
         F.scaled_dot_product_attention(x, x, x).sum().backward()
-        assert ran == {"attention": {path}, "attention_backward": {path}}
+        assert ran == {"attention": {path}, "attention_backward": {back}}
+
+
+def test_what_tma_cannot_fetch_is_refused_by_name():
+    cache = tg.ones(1, 2, 40, 24, device="emu", dtype=tg.bfloat16)
+    q, whole, odd = cache[:, :, :3, :16], cache[:, :, :5, :16], cache[:, :, :5, 1:17]  # vectors at 2 bytes after a multiple of 16
+    with tg.kernels.use("attention", "cuda/v03_flash_hopper"):
+        np.testing.assert_array_equal(F.scaled_dot_product_attention(q, whole, whole).numpy(), 1)
+        for k, v in ((odd, whole), (whole, odd), (whole[:, :, :0], whole[:, :, :0])):
+            with pytest.raises(NotImplementedError, match="v03_flash_hopper needs vectors at multiples of 16 bytes, for TMA, and at least"):
+                F.scaled_dot_product_attention(q, k, v)
+        x = tg.ones(1, 1, 3, 136, device="emu", dtype=tg.bfloat16)
+        with pytest.raises(NotImplementedError, match="takes a mask for heads of up to 256 bytes only"):
+            F.scaled_dot_product_attention(x, x, x, tg.ones(3, 3, device="emu", dtype=tg.bool))
+
+
+@pytest.mark.parametrize(("op", "table"), [("attention", attention.HEAD_BYTES), ("attention_backward", attention_backward.HEAD_BYTES)])
+def test_a_chip_with_99_kb_runs_what_it_is_said_to_hold_and_no_more(op, table):
+    """The table of limits against the launches: the longest heads run, and the next longer ones would not."""
+    emu.configure(chip=8.6)
+    try:
+        for path, kernel in (FORWARD if op == "attention" else BACKWARD).items():
+            if path not in table or not kernel.chips[0] <= 86 <= kernel.chips[1]:
+                continue
+            for name in sorted(kernel.dtypes):
+                for limit in table[path]:
+                    width = limit // np.dtype(NUMPY[name]).itemsize
+                    arguments = problem(rng_of(path, name), name, (1, 1, 1, 5, 6, width, width), "none")
+                    small = not refuses(op, path, *arguments)
+                    assert small == (limit == table[path][1])
+                    if small:
+                        check(path, name, arguments) if op == "attention" else check_backward(path, name, arguments, rng_of(path))
+                    else:
+                        with pytest.raises(RuntimeError, match="bytes of dynamic shared memory are beyond 101376"):
+                            check(path, name, arguments) if op == "attention" else check_backward(path, name, arguments, rng_of(path))
+    finally:
+        emu.configure(chip=9.0)
+
+
+def test_a_chip_with_99_kb_passes_over_rungs_that_need_more(ran):
+    emu.configure(chip=8.6)
+    try:
+        x = tg.ones(1, 1, 2, 256, device="emu").requires_grad_()
+        text = "holds heads of up to 512 bytes in the 99 KB of shared memory, these have more; what does: cuda/v00_naive"
+        with tg.kernels.use("attention", "cuda/v01_flash"), pytest.raises(NotImplementedError, match=text):
+            F.scaled_dot_product_attention(x, x, x)
+        ran.clear()
+        F.scaled_dot_product_attention(x, x, x).sum().backward()
+        assert ran == {"attention": {"cuda/v00_naive"}, "attention_backward": {"cpu/flash"}}
+    finally:
+        emu.configure(chip=9.0)
 
 
 def block_losses(device, name, steps=5):
@@ -237,8 +298,9 @@ def block_losses(device, name, steps=5):
 def test_a_transformer_block_trains_as_on_cpu(name, tolerance, ran):
     want, got = block_losses("cpu", name), block_losses("emu", name)
     assert want[-1] < want[0]
-    rung = "cuda/v01_flash" if name in ("float32", "float64") else "cuda/v02_flash_tensor_core"
-    assert ran == {"attention": {rung}, "attention_backward": {rung}}
+    fp32 = name in ("float32", "float64")
+    assert ran == {"attention": {"cuda/v01_flash" if fp32 else "cuda/v03_flash_hopper"},
+                   "attention_backward": {"cuda/v01_flash" if fp32 else "cuda/v02_flash_tensor_core"}}
     np.testing.assert_allclose(got, want, rtol=tolerance)
 
 

@@ -6,24 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import dispatch, dtypes
+from .. import dispatch
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from ..workspace import get_workspace_limit
-
-HEAD_BYTES = {"cuda/v01_flash": 1024, "cuda/v02_flash_tensor_core": 512}  # the longest vector of a head that a rung's tiles hold
-
-
-def wide(x: Any) -> Any:
-    """Statistics of half-precision tensors are kept in float32."""
-    return np.dtype(np.float32) if dtypes.BY_NUMPY[x.dtype] in (dtypes.float16, dtypes.bfloat16) else x.dtype
-
-
-def as_read(xp: Any, q: Any, k: Any, v: Any) -> tuple:
-    """The arrays as kernels take them: queries in rows without gaps; keys and values, read again and again, contiguous."""
-    return q if q.strides[-1] == q.itemsize else xp.ascontiguousarray(q), xp.ascontiguousarray(k), xp.ascontiguousarray(v)
+from .shared.attention import HEAD_BYTES, as_read, call_of, holds_heads, parts_of, scores_at_a_time, wide
 
 
 def like(xp: Any, x: Any, width: int, filled: bool = False) -> Any:
@@ -54,24 +42,6 @@ def weights(q: Any, k: Any, mask: Any, causal: int, scale: float) -> Any:
         return p / np.where(total == 0, 1, total), (top + np.log(total))[..., 0]
 
 
-def head_bytes(q: Any, v: Any) -> int:
-    """The longer vector of a head, in bytes, rounded up to a power of two: what the choice of a kernel depends on."""
-    return 1 << int(max(q.shape[3], v.shape[3], 1) * q.itemsize - 1).bit_length()
-
-
-def holds_heads(kernel: dispatch.Kernel, size: int = 0) -> str | None:
-    """Why the tiles of a rung do not hold vectors of this many bytes."""
-    limit = HEAD_BYTES.get(kernel.path, size)
-    return f"holds heads of up to {limit} bytes in shared memory, these have more" if size > limit else None
-
-
-def scores_at_a_time(q: Any, k: Any) -> int:
-    """Elements of a workspace for as many rows of scores as its limit allows, but at least one."""
-    b, h, n, _ = q.shape
-    row = max(k.shape[2], 1) * wide(q).itemsize
-    return min(b * h * n, max(get_workspace_limit() // row, 1)) * k.shape[2]
-
-
 class Attention(Op):
     """softmax(scale q k^T + mask) v for q (B, H, L, E), k (B, Hk, S, E), v (B, Hk, S, Ev), with Hk a divisor of H.
 
@@ -81,15 +51,16 @@ class Attention(Op):
 
     name = "attention"
     function = method = False
-    defaults = ("cpu/flash", "cpu/naive", "cuda/v02_flash_tensor_core", "cuda/v01_flash", "cuda/v00_naive")
+    defaults = ("cpu/flash", "cpu/naive", "cuda/decode", "cuda/v03_flash_hopper", "cuda/v02_flash_tensor_core", "cuda/v01_flash",
+                "cuda/v00_naive")
 
     def forward(self, ctx: Node, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, is_causal: bool,
                 scale: float) -> Tensor:
         xp = query.device.backend.xp
-        q, k, v = as_read(xp, query.array, key.array, value.array)
+        q, k, v = as_read(query.device, query.array, key.array, value.array)
         out, lse = like(xp, q, v.shape[3]), xp.empty(q.shape[:3], wide(q))
         mask = None if attn_mask is None else xp.broadcast_to(attn_mask.array, (*q.shape[:3], k.shape[2]))
-        self.kernel(query.device, q, head_bytes(q, v))(out, lse, q, k, v, mask, int(is_causal), float(scale))
+        self.kernel(query.device, q, *call_of(query.device, q, k, v, mask))(out, lse, q, k, v, mask, int(is_causal), float(scale))
         result = wrap(out, query.device)
         ctx.save(query, key, value, attn_mask, result)
         ctx.lse, ctx.is_causal, ctx.scale = wrap(lse, query.device), is_causal, scale
@@ -100,17 +71,25 @@ class Attention(Op):
         return *fn.attention_backward(g, q, k, v, mask, out.detach(), ctx.lse, ctx.is_causal, ctx.scale), None
 
     def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
-        """The kernel, with the workspace of a rung that keeps scores in memory."""
-        if path != "cuda/v00_naive":
-            return call
-
-        def run(out: Any, lse: Any, q: Any, k: Any, *rest: Any) -> None:
+        """The kernel, with the workspace of a rung that keeps scores, or results of parts of the keys, in memory."""
+        def naive(out: Any, lse: Any, q: Any, k: Any, *rest: Any) -> None:
             call(out, lse, q, k, *rest, xp.empty(scores_at_a_time(q, k), wide(q)))
 
-        return run
+        def decode(out: Any, lse: Any, q: Any, k: Any, *rest: Any) -> None:
+            call(out, lse, q, k, *rest, xp.empty((parts_of(q, k), lse.size, out.shape[3] + 2), np.float32))
+
+        return {"cuda/v00_naive": naive, "cuda/decode": decode}.get(path, call)
 
     def supports(self, kernel: dispatch.Kernel, *info: Any) -> str | None:
-        return holds_heads(kernel, *info)
+        if info and kernel.path == "cuda/v03_flash_hopper":
+            if not info[0].tma:
+                return "needs vectors at multiples of 16 bytes, for TMA, and at least one key"
+            if info[0].masked and info[0].head > 256:
+                return "takes a mask for heads of up to 256 bytes only, these have more"
+        return holds_heads(kernel, info[0], HEAD_BYTES) if info else None
+
+    def suits(self, kernel: dispatch.Kernel, *info: Any) -> bool:
+        return kernel.path != "cuda/decode" or info[0].few
 
     @rung("cpu/naive", writes=(0, 1))
     def in_numpy(self, out: Any, lse: Any, q: Any, k: Any, v: Any, mask: Any, causal: int, scale: float) -> None:

@@ -11,7 +11,10 @@ from ..grad_mode import enable_grad
 from ..graph import MODE, Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .attention import as_read, grouped, head_bytes, holds_heads, like, weights, wide
+from .attention import grouped, like, weights
+from .shared.attention import as_read, call_of, holds_heads, wide
+
+HEAD_BYTES = {"cuda/v01_flash": (1024, 512), "cuda/v02_flash_tensor_core": (512, 256)}  # as in attention
 
 QUERIES = 64  # rows of the blocks in csrc/cpu/attention_tile.h
 
@@ -31,14 +34,14 @@ class AttentionBackward(Op):
     def forward(self, ctx: Node, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, output: Tensor,
                 lse: Tensor, is_causal: bool, scale: float) -> tuple:
         device, xp = query.device, query.device.backend.xp
-        q, k, v = as_read(xp, query.array, key.array, value.array)
+        q, k, v = as_read(device, query.array, key.array, value.array)
         g = grad.array if grad.array.strides[-1] == grad.array.itemsize else xp.ascontiguousarray(grad.array)
         dq, dk, dv = (like(xp, x, x.shape[3], True) for x in (q, k, v))
         b, h, n, e = q.shape
         blocks = b * h * ((n + QUERIES - 1) // QUERIES)
         workspace = xp.empty(blocks * QUERIES * (e + v.shape[3] + 2) + QUERIES, wide(q))
         mask = None if attn_mask is None else xp.broadcast_to(attn_mask.array, (b, h, n, k.shape[2]))
-        run = self.kernel(device, q, head_bytes(q, v))
+        run = self.kernel(device, q, *call_of(device, q, k, v, mask))
         run(dq, dk, dv, workspace, g, q, k, v, output.array, lse.array, mask, int(is_causal), float(scale))
         ctx.save(grad, query, key, value, attn_mask)
         ctx.is_causal, ctx.scale = is_causal, scale
@@ -55,7 +58,7 @@ class AttentionBackward(Op):
         return *second, None, None, None
 
     def supports(self, kernel: dispatch.Kernel, *info: Any) -> str | None:
-        return holds_heads(kernel, *info)
+        return holds_heads(kernel, info[0], HEAD_BYTES) if info else None
 
     @rung("cpu/naive", writes=(0, 1, 2, 3))
     def in_numpy(self, dq: Any, dk: Any, dv: Any, workspace: Any, g: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, mask: Any,

@@ -50,10 +50,10 @@ template <class T> struct Problem {
     Sum scale;
 
     // The score of query i and key j, given the product of their vectors: -inf where the query may not look, or where one is missing.
-    __device__ __forceinline__ Sum score(Sum product, int b, int h, int i, int j) const {
+    template <bool MASKS = true> __device__ __forceinline__ Sum score(Sum product, int b, int h, int i, int j) const {
         if (i >= queries || j >= keys || (causal && j > i)) return Sum(-INFINITY);
         Sum s = product * (scale * Sum(LOG2E));
-        if (mask.data) {
+        if (MASKS && mask.data) {
             const int64_t at = b * mask.batch + h * mask.head + i * mask.query + j * mask.key;
             if (mask.additive) s += Sum(static_cast<const T*>(mask.data)[at]) * Sum(LOG2E);
             else if (!static_cast<const uint8_t*>(mask.data)[at]) s = Sum(-INFINITY);
@@ -103,6 +103,21 @@ __host__ __device__ constexpr int ceil_div(int a, int b) { return (a + b - 1) / 
 inline unsigned blocks(int64_t n) {
     if (n > 0x7fffffff) throw std::invalid_argument(std::to_string(n) + " blocks are more than a grid has");
     return unsigned(n);
+}
+
+// Two numbers rounded to 16 bits, side by side in a register.
+template <class V> __device__ __forceinline__ unsigned bits_of(V pair) {
+    static_assert(sizeof(V) == sizeof(unsigned));
+    unsigned bits;
+    memcpy(&bits, &pair, sizeof bits);
+    return bits;
+}
+__device__ __forceinline__ unsigned pack(float x, float y, __nv_bfloat16) { return bits_of(__floats2bfloat162_rn(x, y)); }
+__device__ __forceinline__ unsigned pack(float x, float y, __half) { return bits_of(__floats2half2_rn(x, y)); }
+
+// Whether vectors can be moved 16 bytes at a time: each starts at a multiple of 16 bytes.
+template <class T> bool in_chunks(const Heads<T>& x) {
+    return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.batch % 8 == 0 && x.head % 8 == 0 && x.row % 8 == 0;
 }
 
 // The piece of a grid's work that is a block's: one tile of positions of one head. The last tile comes first: under a causal mask

@@ -20,20 +20,6 @@ __device__ __forceinline__ void multiply_add(float (&d)[4], const unsigned (&a)[
     device::mma_m16n8k16_fp16(d, a, b);
 }
 
-template <class V> __device__ __forceinline__ unsigned bits_of(V pair) {
-    static_assert(sizeof(V) == sizeof(unsigned));
-    unsigned bits;
-    memcpy(&bits, &pair, sizeof bits);
-    return bits;
-}
-__device__ __forceinline__ unsigned pack(float x, float y, __nv_bfloat16) { return bits_of(__floats2bfloat162_rn(x, y)); }
-__device__ __forceinline__ unsigned pack(float x, float y, __half) { return bits_of(__floats2half2_rn(x, y)); }
-
-// Whether vectors can be moved 16 bytes at a time: each starts at a multiple of 16 bytes.
-template <class T> bool in_chunks(const Heads<T>& x) {
-    return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.batch % 8 == 0 && x.head % 8 == 0 && x.row % 8 == 0;
-}
-
 template <class T, int D> struct TensorTile {  // D: the largest head size
     static constexpr int ROW = D + 8;          // 16 bytes of padding: the eight rows that ldmatrix reads together fall into different banks
     template <int N> using Scores = float[N / 8][4];
