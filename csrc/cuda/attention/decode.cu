@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(decode::THREADS, 1)
         }
         __syncthreads();
         for (int r = thread / 32; r < R; r += decode::THREADS / 32) {  // a warp a row
-            float now = top[r], more = 0;
+            float now = lane == 0 ? top[r] : -INFINITY, more = 0;  // lane 0's alone: shuffles order no memory
             for (int k = lane; k < KEYS; k += 32) now = fmaxf(now, weights[k * ROW + r]);
 #pragma unroll
             for (int lanes = 16; lanes > 0; lanes /= 2) now = fmaxf(now, __shfl_xor_sync(~0u, now, lanes));
