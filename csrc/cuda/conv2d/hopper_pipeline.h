@@ -68,8 +68,8 @@ template <class T> CUtensorMap map_of_images(const Strided<T>& s, int N, int cha
     // What lies at steps of a dimension of size 1 is never fetched; TMA wants them to be in order all the same.
     const int64_t right = x.image == 1 ? channels : s.stride[3], down = y.image == 1 ? x.image * right : s.stride[2];
     const int64_t next = N == 1 ? y.image * down : s.stride[0];
-    if (s.stride[1] != 1 || channels % 8 || right < channels || down < x.image * right || next < y.image * down || (right | down | next) % 8 ||
-        reinterpret_cast<uintptr_t>(s.data) % 16)
+    const bool in_order = right >= channels && down >= x.image * right && next >= y.image * down;
+    if (s.stride[1] != 1 || !in_order || (channels | right | down | next) % 8 || reinterpret_cast<uintptr_t>(s.data) % 16)
         throw std::invalid_argument("TMA gathers from images with the channels last in memory, in groups of 16 bytes");
     const auto patches = [](const Line& l, int64_t stride) {
         return device::Patches{l.image, stride, low(l), low(l) + (l.grid - 1) * l.step, l.step};

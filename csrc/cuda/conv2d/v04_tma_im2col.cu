@@ -1,6 +1,6 @@
 // The idea: the copy engine gathers: TMA's im2col mode walks the patches, padding and strides included, into the tiles wgmma reads.
 // Before it (v03): every thread computed where its pixels lie, step after step. Blocks stay and are specialists, as in matmul's v10.
-// Ownership: block b owns tiles b, b + gridDim.x, ... of 128 pixels x 128 or 256 channels; warpgroup 0 fetches, 1 and 2 own 64 pixels each.
+// Ownership: block b owns tiles b, b + gridDim.x, ... of 128 pixels x 64 to 256 channels; warpgroup 0 fetches, 1 and 2 own 64 pixels each.
 // Bottleneck: the epilogue, beside which only the next loads run; and channels that do not fill a step of 64.
 // Measure: python benchmarks/ladder.py conv2d v04_tma_im2col (emulated time)
 #include "epilogue.h"
@@ -13,6 +13,8 @@ namespace {
 
 template <int BN> constexpr size_t PIPELINE_BYTES = size_t(STAGES) * (BM + BN) * BK * 2;
 template <int BN> constexpr size_t SHARED = PIPELINE_BYTES<BN> + 2 * 64 * 64 * sizeof(float);
+
+template <int BN> constexpr bool MOVED = BN > 64;  // registers, from the producer to the consumers: 64 columns do not need them
 
 template <class T> struct alignas(8) Quad {
     T of[4];
@@ -88,7 +90,7 @@ __global__ void __launch_bounds__(THREADS)
     Pipeline<T, BN> pipeline(shared, full, empty);
     int row, column;
     if (group == 0) {  // the producer
-        device::fewer_registers<40>();
+        if constexpr (MOVED<BN>) device::fewer_registers<40>();
         if (thread != 0) return;
         for (int tile = blockIdx.x; tile < raster.tiles(); tile += gridDim.x) {
             raster.place(tile, row, column);
@@ -104,7 +106,7 @@ __global__ void __launch_bounds__(THREADS)
         }
         return;
     }
-    device::more_registers<232>();  // consumers
+    if constexpr (MOVED<BN>) device::more_registers<232>();  // consumers
     const int warpgroup = group - 1, steps = p.y.taps * p.x.taps * ceil_div(p.channels, BK);
     float* const out = reinterpret_cast<float*>(shared + STAGES * Pipeline<T, BN>::STAGE) + warpgroup * 64 * 64;
     for (int tile = blockIdx.x; tile < raster.tiles(); tile += gridDim.x) {
@@ -142,7 +144,8 @@ template <class T> void tma_im2col(const Problem<T>& p, Array& space, const Epil
     check_one_group(p.groups);
     if (!p.pixels() || !p.rows) return;
     if (p.rows > 128) run_tiles<T, 256>(p, space, epilogue);
-    else run_tiles<T, 128>(p, space, epilogue);
+    else if (p.rows > 64) run_tiles<T, 128>(p, space, epilogue);
+    else run_tiles<T, 64>(p, space, epilogue);
 }
 
 void tma_fused(Array& y, const Array& x, const Array& w, const Array& bias, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left,
@@ -153,8 +156,8 @@ void tma_fused(Array& y, const Array& x, const Array& w, const Array& bias, Arra
     });
 }
 
-void tma_forward(Array& y, const Array& x, const Array& w, const Array& bias, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left,
-                 int64_t dh, int64_t dw, int64_t groups) {
+void tma_forward(Array& y, const Array& x, const Array& w, const Array& bias, Array& space, int64_t sh, int64_t sw, int64_t top,
+                 int64_t left, int64_t dh, int64_t dw, int64_t groups) {
     tma_fused(y, x, w, bias, space, sh, sw, top, left, dh, dw, groups, Array(), Array(), Array(), 0);
 }
 

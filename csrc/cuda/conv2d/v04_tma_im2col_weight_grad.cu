@@ -16,7 +16,9 @@ constexpr size_t SHARED = size_t(STAGES) * (BM + BN) * BK * 2;
 struct Columns {  // of dw: 64 channels of a tap, number after number
     int blocks, count;
 
-    template <class T> __host__ __device__ explicit Columns(const Problem<T>& p) : blocks(ceil_div(p.channels, 64)), count(p.y.taps * p.x.taps * blocks) {}
+    template <class T>
+    __host__ __device__ explicit Columns(const Problem<T>& p)
+        : blocks(ceil_div(p.channels, 64)), count(p.y.taps * p.x.taps * blocks) {}
     __device__ int tap(int number) const { return number / blocks; }
     __device__ int channel(int number) const { return number % blocks * 64; }
 };
@@ -48,7 +50,8 @@ __global__ void __launch_bounds__(THREADS)
                         device::tma_load_im2col(A + box * BOX, gradient, row * BM + box * 64, at.x, at.y, at.n, 0, 0, barrier);
                     const int w = low(p.x) + at.x * p.x.step, h = low(p.y) + at.y * p.y.step;
                     for (int box = 0; box < BN / 64; ++box) {
-                        const int number = min(column * (BN / 64) + box, columns.count - 1), tap = columns.tap(number);  // past the end: once more
+                        const int number = min(column * (BN / 64) + box, columns.count - 1);  // past the end: the last once more
+                        const int tap = columns.tap(number);
                         device::tma_load_im2col(B + box * BOX, image, columns.channel(number), w, h, at.n, offset(p.x, tap % p.x.taps),
                                                 offset(p.y, tap / p.x.taps), barrier);
                     }
@@ -105,15 +108,15 @@ template <class T> void weight_grad(Array& dw, const Array& gy, const Array& x, 
     const Parts parts(p.pixels(), raster.tiles(), size, space.size(), BK);
     float* const room = space.size() >= size && reinterpret_cast<uintptr_t>(space.data) % 8 == 0 ? space.ptr<float>() : nullptr;
     const int items = raster.tiles() * parts.count;
-    launch(conv2d_tma_weight_grad<T>, std::min(items, multiprocessors()), THREADS, SHARED, current_stream, p, gradient, image, raster, parts,
-           room, dw.ptr<T>());
+    launch(conv2d_tma_weight_grad<T>, std::min(items, multiprocessors()), THREADS, SHARED, current_stream, p, gradient, image, raster,
+           parts, room, dw.ptr<T>());
     if (room)
         launch(sum_channels_last<T>, blocks_for(size, THREADS), THREADS, 0, current_stream, dw.ptr<T>(), static_cast<const float*>(room),
                parts.count, size, p.y.taps * p.x.taps, p.channels);
 }
 
-void tma_weight_grad(Array& dw, const Array& gy, const Array& x, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left, int64_t dh,
-                     int64_t dilation, int64_t groups) {
+void tma_weight_grad(Array& dw, const Array& gy, const Array& x, Array& space, int64_t sh, int64_t sw, int64_t top, int64_t left,
+                     int64_t dh, int64_t dilation, int64_t groups) {
     by_dtype<__nv_bfloat16, __half>(dw.dtype, [&]<class T>() {
         weight_grad<T>(dw, gy, x, space, {sh, sw, top, left, dh, dilation, groups});
     });

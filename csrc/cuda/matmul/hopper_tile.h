@@ -57,6 +57,12 @@ template <int TA, int TB> __device__ void multiply_add(float (&d)[64], uint64_t 
 template <int TA, int TB> __device__ void multiply_add(float (&d)[64], uint64_t a, uint64_t b, __half) {
     device::wgmma_m64n128k16_fp16<TA, TB>(d, a, b);
 }
+template <int TA, int TB> __device__ void multiply_add(float (&d)[32], uint64_t a, uint64_t b, __nv_bfloat16) {
+    device::wgmma_m64n64k16_bf16<TA, TB>(d, a, b);
+}
+template <int TA, int TB> __device__ void multiply_add(float (&d)[32], uint64_t a, uint64_t b, __half) {
+    device::wgmma_m64n64k16_fp16<TA, TB>(d, a, b);
+}
 
 // The products of one stage, as a group; A: the 64 rows of this warpgroup. B has 2 SUMS columns.
 template <int TA, int TB, class T, int SUMS> __device__ void multiply_stage(float (&sum)[SUMS], const T* A, const T* B) {
