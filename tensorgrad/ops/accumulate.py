@@ -96,8 +96,8 @@ class Accumulate(Op):
         return y
 
     def cost(self, input: Any, index: Any, source: Any) -> tuple[float, float]:
-        (rows, columns), n = input.array.shape, index.array.size
-        return float(n * columns), float(8 * n + (n + 2 * min(n, rows)) * columns * input.array.itemsize)
+        columns, n, places = input.array.shape[1], index.array.size, len(index.device.backend.xp.unique(index.array))
+        return float(n * columns), float(8 * n + (n + 2 * places) * columns * input.array.itemsize)
 
     def cases(self) -> Iterable[Case]:
         yield Case(T(5, 3), T(7, dtype="int64", low=0, high=5), T(7, 3))

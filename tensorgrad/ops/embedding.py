@@ -62,8 +62,8 @@ class Embedding(Op):
         return weight[input]
 
     def cost(self, input: Any, weight: Any, *args: Any, **kwargs: Any) -> tuple[float, float]:
-        n, (rows, features) = input.array.size, weight.array.shape
-        return 0.0, float(8 * n + (n + min(n, rows)) * features * weight.array.itemsize)
+        n, rows = input.array.size, len(input.device.backend.xp.unique(input.array))
+        return 0.0, float(8 * n + (n + rows) * weight.array.shape[1] * weight.array.itemsize)
 
     def cases(self) -> Iterable[Case]:
         def index(*shape: int) -> T:

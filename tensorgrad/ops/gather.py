@@ -11,7 +11,7 @@ from ..graph import Node
 from ..op import Op, fn, rung
 from ..pointwise import ALL_TYPES
 from ..tensor import Tensor, wrap
-from .shared.indexing import in_columns, index_along
+from .shared.indexing import distinct_along, in_columns, index_along
 
 
 class Gather(Op):
@@ -59,7 +59,7 @@ class Gather(Op):
 
     def cost(self, input: Any, dim: int, index: Any, **options: Any) -> tuple[float, float]:
         n = index.array.size
-        return 0.0, float(8 * n + (n + min(n, input.array.size)) * input.array.itemsize)
+        return 0.0, float(8 * n + (n + distinct_along("gather", input, dim, index)) * input.array.itemsize)
 
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(3, 5), 0, T(4, 5, dtype="int64", low=0, high=3)), Case(T(3, 5), -1, T(3, 2, dtype="int64", low=0, high=5)))

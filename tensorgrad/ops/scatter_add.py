@@ -10,7 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import fn, rung
 from ..tensor import Tensor, wrap
-from .shared.indexing import in_columns, index_along, runs_of, scatter_source
+from .shared.indexing import distinct_along, in_columns, index_along, places_of, runs_of, scatter_source
 from .shared.overwrite import Overwriting
 
 ADDS_IN_FLOAT32 = 64  # to one place at most; beyond, and in half precision, sums are held in float64 and rounded once
@@ -53,9 +53,7 @@ class ScatterAdd(Overwriting):
             return call
 
         def with_runs(out: Any, index: Any, src: Any) -> None:
-            outer, n, inner = out.shape
-            places = (xp.arange(outer)[:, None, None] * n + index) * inner + xp.arange(inner)
-            call(out, index, src, *runs_of(places.reshape(-1), xp))
+            call(out, index, src, *runs_of(places_of(index, out.shape[1], xp), xp))
 
         return with_runs
 
@@ -82,8 +80,8 @@ class ScatterAdd(Overwriting):
         return y
 
     def cost(self, input: Any, dim: int, index: Any, src: Any) -> tuple[float, float]:
-        n = index.array.size
-        return float(n), float(8 * n + (n + 2 * min(n, input.array.size)) * input.array.itemsize)
+        n, places = index.array.size, distinct_along(self.name, input, dim, index)
+        return float(n), float(8 * n + (n + 2 * places) * input.array.itemsize)
 
     def cases(self) -> Iterable[Case]:
         i = T(2, 3, dtype="int64", low=0, high=3)

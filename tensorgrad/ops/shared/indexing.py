@@ -222,6 +222,19 @@ def in_columns(a: Any, d: int, shape: tuple[int, ...]) -> Any:
     return part.reshape(math.prod(shape[:d]), part.shape[d], math.prod(shape[d + 1:]))
 
 
+def places_of(index: Any, n: int, xp: Any) -> Any:
+    """Where positions `index` (outer, m, inner) lie in an array (outer, n, inner), in row-major order."""
+    outer, _, inner = index.shape
+    return ((xp.arange(outer)[:, None, None] * n + index) * inner + xp.arange(inner)).reshape(-1)
+
+
+def distinct_along(op: str, input: Tensor, dim: int, index: Tensor) -> int:
+    """How many elements of the input an index along a dim names."""
+    i, d = index_along(op, input.array, dim, index)
+    xp = input.device.backend.xp
+    return int(xp.unique(places_of(in_columns(i, d, i.shape), (input.array.shape or (1,))[d], xp)).size)
+
+
 def runs_of(index: Any, xp: Any) -> tuple[Any, Any]:
     """(order, bounds): `order` sorts `index`, equal ones as they come; run r of equal ones is order[bounds[r]:bounds[r + 1]]."""
     order = xp.argsort(index, kind="stable")
