@@ -170,6 +170,21 @@ def test_sums_have_the_same_bits_in_any_order_of_threads(path):
     assert len(found) == 1
 
 
+def test_rows_are_moved_once():
+    """Rows that are long beside an index of 8 bytes, each named once."""
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    rows = np.random.default_rng(0).permutation(64)
+    with tg.lab.record(races=False) as report:
+        x, i = tg.zeros(64, 512, device="emu").requires_grad_(), tg.tensor(rows, device="emu")
+        F.embedding(i, x).sum().backward()
+        tg.zeros(64, 512, device="emu").index_add(0, i, tg.ones(64, 512, device="emu"))
+    calls = {c.op: c for c in report.calls}
+    for op in ("embedding", "add_rows", "index_add"):
+        moved = sum(32 * line.sectors for launch in calls[op].launches for line in launch.lines)
+        assert calls[op].check.status == "right"
+        assert moved <= 1.1 * calls[op].least_bytes, op
+
+
 @pytest.mark.parametrize("call", [
     lambda d: F.embedding(tg.tensor([[0, 1], [7, 2]], device=d), tg.ones(7, 2, device=d)),
     lambda d: tg.ones(3, 5, device=d).gather(0, tg.tensor([[3]], device=d)),

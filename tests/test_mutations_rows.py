@@ -53,9 +53,9 @@ MUTANTS = [
     ("indexing/v01_sorted", "an entry of the next place", "runs.bound[at.whole + 1];", "runs.bound[at.whole + 1] + 1;", 1),
     ("indexing/v01_sorted", "the place of the run's number", "e.to[runs.order[first]]", "at.whole", 1),
     ("indexing/v01_sorted", "entries as they lie", "sum += e.term(runs.order[q], at.rest)", "sum += e.term(q, at.rest)", 1),
-    ("indexing/v02_pieces", "the first piece for the run", "j < count", "j < 1", 1),
-    ("indexing/v02_pieces", "a piece runs into the next", "? begin + pieces.length :", "? begin + pieces.length + 1 :", 1),
-    ("indexing/v02_pieces", "pieces of all runs in one place", "pieces.part[run] + nth", "nth", 1),
+    ("indexing/v02_pieces", "the first piece for the run", "j < merge.first + merge.count", "j < merge.first + 1", 1),
+    ("indexing/v02_pieces", "a piece without its last entry", "q < piece.end", "q < piece.end - 1", 1),
+    ("indexing/v02_pieces", "the pieces of the first place for all", "j = merge.first;", "j = 0;", 1),
     ("indexing/pick", "a row too many", "i < rows * pieces", "i <= rows * pieces", 1),
     ("indexing/pick", "pieces wider than the row", "places % 16 == 0", "places % 4 == 0", 1),
     ("indexing/row_dots", "lanes are not merged", "sum = device::warp_reduce(sum, device::Sum<Sum<T>>{});", "", 1),
@@ -173,7 +173,7 @@ def indices(rung):
         want = table.astype(np.float64)
         np.add.at(want, to, source.astype(np.float64))
         order, bounds = runs_of(to, np)
-        pieces = pieces_of(bounds, columns, np) if rung.endswith("v02_pieces") else ()
+        pieces = pieces_of(bounds, to[order[bounds[:-1]]], columns, np) if rung.endswith("v02_pieces") else ()
         yield shape, "accumulate", [Preset(table)], [to, source, order, bounds, *pieces], [want], 1e-6
 
 

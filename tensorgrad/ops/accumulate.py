@@ -77,7 +77,11 @@ class Accumulate(Op):
     def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
         if path != "cuda/v02_pieces":
             return call
-        return lambda out, index, source, order, bounds: call(out, index, source, order, bounds, *pieces_of(bounds, out.shape[1], xp))
+
+        def in_pieces(out: Any, index: Any, source: Any, order: Any, bounds: Any) -> None:
+            call(out, index, source, order, bounds, *pieces_of(bounds, index[order[bounds[:-1]]], out.shape[1], xp))
+
+        return in_pieces
 
     @staticmethod
     @rung("cpu/numpy", "float32 float64 float16 int64 int32 int16 int8 uint8 bool")

@@ -50,7 +50,7 @@ class AddRows(Op):
 
         def with_entries(y: Any, first: Any, order: Any, x: Any, source: Any, target: Any, scale: Any) -> None:
             sort_entries(first, order, target, xp)
-            pieces = pieces_of(first, y.shape[1], xp) if path == "cuda/v02_pieces" else ()
+            pieces = pieces_of(first, xp.arange(len(y)), y.shape[1], xp) if path == "cuda/v02_pieces" else ()
             call(y, first, order, x, source, target, scale, *pieces)
 
         return with_entries

@@ -242,17 +242,22 @@ def runs_of(index: Any, xp: Any) -> tuple[Any, Any]:
     return order, xp.concatenate([xp.zeros(1, np.int64), xp.flatnonzero(in_order[1:] != in_order[:-1]) + 1, xp.full(1, len(index))])
 
 
-def pieces_of(bounds: Any, columns: int, xp: Any) -> tuple[Any, ...]:
-    """What csrc/cuda/indexing/v02_pieces.cu is told of runs cut into pieces of at most PIECE: (memory for the sums of the pieces of runs
-    that have several, run of each piece, first piece of each run, first sum of each run, the runs that have several, PIECE)."""
+def pieces_of(bounds: Any, places: Any, columns: int, xp: Any) -> tuple[Any, Any, Any]:
+    """Runs of sorted entries, run r of which go to row places[r], cut into pieces of at most PIECE for csrc/cuda/indexing/v02_pieces.cu:
+    (memory for the sums of pieces of runs that have several, (begin, end, place, row of that memory or -1) of each piece, (place, first
+    row, rows) of each run that has several)."""
     counts = xp.maximum(-((bounds[:-1] - bounds[1:]) // PIECE), 1)
     first = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(counts)])
     several = xp.flatnonzero(counts > 1)
     part = xp.zeros(len(counts), np.int64)
     part[several] = xp.cumsum(counts[several]) - counts[several]
-    parts = xp.empty((int(counts[several].sum()), columns), np.float64)
-    run = xp.searchsorted(first, xp.arange(int(first[-1])), side="right") - 1
-    return parts, run, first, part, several, PIECE
+    number = xp.arange(int(first[-1]))
+    run = xp.searchsorted(first, number, side="right") - 1
+    begin = bounds[run] + (number - first[run]) * PIECE
+    kept = xp.where(counts[run] > 1, part[run] + number - first[run], -1)
+    pieces = xp.stack([begin, xp.minimum(begin + PIECE, bounds[run + 1]), places[run], kept], 1)
+    merges = xp.stack([places[several], part[several], counts[several]], 1)
+    return xp.empty((int(counts[several].sum()), columns), np.float64), pieces, merges
 
 
 def rows_along(op: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -> tuple[int, Any, Any]:
