@@ -386,3 +386,15 @@ def test_no_pass_races(op, path):
     assert {c.kernel for c in report.calls if c.op == op} == {path}
     assert {c.check.status for c in report.calls} == {"right"}, report
     assert [race for race in report.races if race.kind != "uninitialised"] == []
+
+
+def test_depthwise_moves_little_more_than_it_must():
+    """All three passes: each pixel once, each result once."""
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    x, w = (tg.randn(*s, device="emu", requires_grad=True) for s in ((1, 4, 56, 56), (4, 1, 3, 3)))
+    with tg.lab.record(races=False) as report:
+        F.conv2d(x, w, padding=1, groups=4).backward(tg.ones(1, 4, 56, 56, device="emu"))
+    calls = [c for c in report.calls if c.op in OPS]
+    assert {c.kernel for c in calls} == {"cuda/depthwise"}
+    moved = sum(32 * line.sectors for line in report.lines if line.space == "global" and "conv2d" in line.file)
+    assert moved <= 1.1 * sum(c.least_bytes for c in calls)
