@@ -121,7 +121,7 @@ def test_free_of_races(path, order, small):
             leaves, labels = made("float32", "emu", shape)
             F.linear_cross_entropy(leaves[0], leaves[1], labels, linear_bias=leaves[2], label_smoothing=0.1).backward()
     kernels = {launch.kernel for call in report.calls for launch in call.launches}
-    assert any("cross_entropy_step" in kernel for kernel in kernels)
+    assert any("cross_entropy_" in kernel for kernel in kernels)
     assert report.races == []
 
 

@@ -24,6 +24,9 @@ MUTANTS = [
     ("softmax/v02_block_per_row", "the warps' maxima are not merged", "block_reduce(top, LOWEST<A>,", "warp_reduce(top,", 1),
     ("softmax/v03_online", "rows longer than the registers", "r.n <= N * ROW", "r.n <= 2 * N * ROW", 1),
     ("softmax/v03_online", "loads past the row's end", "if (index(p, 0) >= r.n) continue;", "", 1),
+    ("softmax/v05_cluster", "the blocks' sums are not merged", "device::cluster_reduce(stats", "device::block_reduce(stats", 1),
+    ("softmax/v05_cluster", "what another thread kept", "(a, kept + (i - own.first))", "(a, kept + (i ^ W) - own.first)", 1),
+    ("cross_entropy/v02_cluster", "a label beyond the first part", "t >= own.first && t < own.last", "own.first == 0", 1),
     ("softmax/v04_columns", "no barrier before the warps' parts are read", "__syncthreads();", "", 1),
     ("softmax/v04_columns", "a column too many", "row < r.rows", "row <= r.rows", 1),
     ("cross_entropy/v00_thread_per_position", "ignored positions have a gradient", "counts ? gradient(", "true ? gradient(", 1),
@@ -32,12 +35,15 @@ MUTANTS = [
     ("layer_norm/v01_welford", "no barrier before the lines' parts are read", "__syncthreads();", "", 1),
     ("layer_norm/v01_welford", "rows counted twice", "row += LINES", "row += LINES - 1", 1),
     ("layer_norm/v01_welford", "one weight for a pack", "result(v[k], i + k)", "result(v[k], i)", 1),
+    ("layer_norm/v02_persistent", "no barrier before the lines are added", "__syncthreads();", "", 1),
+    ("layer_norm/v02_persistent", "blocks take each other's rows", "row += int64_t(gridDim.x) * LINES", "row += int64_t(gridDim.x)", 1),
+    ("layer_norm/v02_persistent", "loads past the row's end", "if (index(p, 0) < n) device::load", "device::load", 1),
     ("batch_norm/v00_two_pass", "the variance is not around the mean", "- shift) - mean;", "- shift);", 1),
     ("batch_norm/v01_welford", "steps past the group's end", "(STEP - 1) * THREADS < p", "(STEP - 2) * THREADS < p", 1),
     ("rnn/v00_step", "a unit too many", "i >= p.rows * p.H", "i > p.rows * p.H", 1),
     ("rnn/v00_step", "one gate's place for all", "p.gh + (row * G + k)", "p.gh + (row * G)", 1),
-    ("rnn/v00_step", "what came back is forgotten", "if (p.dh) read", "if (!p.dh) read", 1),
-    ("rnn/v00_step", "the cell's gradient is not handed on", "if constexpr (CARRIES) write<N>(p.carry + i, carry);", "", 1),
+    ("rnn/v00_step", "what came back is forgotten", "if (p.dh) device::read", "if (!p.dh) device::read", 1),
+    ("rnn/v00_step", "the cell's gradient is not handed on", "if constexpr (CARRIES) device::write<N>(p.carry + i, carry);", "", 1),
     ("optimizer/v00_per_parameter", "an element too many", "if (i < n)", "if (i <= n)", 1),
     ("optimizer/v01_multi_tensor", "the elements behind the last pack are left", "for (int i = packs * V + int(threadIdx.x)",
      "for (int i = chunk.length + int(threadIdx.x)", 1),
@@ -90,6 +96,8 @@ def cross_entropies(rung):
         q = kept * ((1 - s) * (np.arange(classes)[:, None] == t[:, None]) * w[:, None] + s / classes * w[:, None])  # (n, classes, inner)
         tail = (n, classes, inner, -100, s)
         yield f"{x.shape}", "cross_entropy_labels", [g, g, g], [x, t, w, *tail], [-(q * logp).sum(1), top, log_sum], 1e-5
+        if rung.endswith("v02_cluster"):  # forward, and both ways in one
+            continue
         want = g[:, None] * (np.exp(logp) * q.sum(1, keepdims=True) - q)
         stats = [top.astype(np.float32), log_sum.astype(np.float32)]
         yield f"backward {x.shape}", "cross_entropy_labels_backward", [x], [g, x, t, w, *stats, *tail], [want], 1e-5

@@ -10,6 +10,7 @@ import pytest
 
 import tensorgrad as tg
 from tensorgrad import dispatch
+from tensorgrad.errors import NoKernel
 from tensorgrad.nn import functional as F
 
 emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
@@ -39,6 +40,11 @@ def gradients(f, inputs, g):
     return [y.detach().numpy(), *[t.grad.numpy() for t in leaves]]
 
 
+def laid_out(x, path):
+    """(N, C, S) as the rung takes it: with its channels last in memory, or as it is."""
+    return x.transpose(1, 2).contiguous().transpose(1, 2) if path.endswith("channels_last") else x
+
+
 def check(path, name, f, arrays, g, growth=1.0):
     """f on emu's rung `path` against f in float64 on the processor, values and gradients. `growth`: how far sums cancel."""
     arrays, g = [a.astype(NUMPY[name]) for a in arrays], g.astype(NUMPY[name])
@@ -60,12 +66,29 @@ def test_layer_norm_and_rms_norm(path, name, order):
         check(path, name, lambda x, w: F.rms_norm(x, w.shape, w, 1e-3), (x, w), g, growth=4)
 
 
+@pytest.mark.parametrize("n", [5000, 8204])
+def test_rows_that_fill_a_block(n):
+    """On either side of what 256 threads hold: of doubles, and of floats."""
+    rng = np.random.default_rng(0)
+    x, w, b, g = (rng.standard_normal(s) for s in ((3, n), n, n, (3, n)))
+    name = "float64" if n < 8192 else "float32"
+    check("cuda/v02_persistent", name, lambda x, w, b: F.layer_norm(x, w.shape, w, b, 1e-3), (x, w, b), g, growth=8)
+
+
+def test_longer_rows_are_for_another_rung():
+    x = tg.ones(1, 16400, device="emu").requires_grad_()
+    F.layer_norm(x, [16400]).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), 0)
+    with tg.kernels.use("layer_norm", "cuda/v02_persistent"), pytest.raises(NoKernel, match="holds rows of up to 65536 bytes"):
+        F.layer_norm(x, [16400])
+
+
 @pytest.mark.parametrize(("path", "name"), rungs("batch_norm"))
 def test_batch_norm_and_group_norm(path, name, order):
     rng = np.random.default_rng(order[0])
     for shape in GROUPED:
         x, g, w, b = (rng.standard_normal(s) for s in (shape, shape, shape[1], shape[1]))
-        check(path, name, lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (x, w, b), g, growth=4)
+        check(path, name, lambda x, w, b: F.batch_norm(laid_out(x, path), None, None, w, b, training=True), (x, w, b), g, growth=4)
         check(path, name, lambda x, w, b: F.group_norm(x, 2, w, b), (x, w, b), g, growth=4)
 
 
@@ -76,7 +99,8 @@ def test_a_large_mean_costs_no_digits(path, name):
     x = (4096 + rng.integers(-4, 5, (3, 6, 90)) / 2048).astype(np.float32)
     one = np.ones(x.shape)
     check(path, name, lambda x: F.layer_norm(x, x.shape[2:], eps=1e-12) + 0 * x, (x,), one * rng.standard_normal(x.shape), growth=4)
-    check(path, name, lambda x: F.batch_norm(x, None, None, training=True, eps=1e-12), (x,), rng.standard_normal(x.shape), growth=4)
+    g = rng.standard_normal(x.shape)
+    check(path, name, lambda x: F.batch_norm(laid_out(x, path), None, None, training=True, eps=1e-12), (x,), g, growth=4)
 
 
 @pytest.mark.parametrize(("path", "name"), rungs("batch_norm"))
@@ -88,8 +112,9 @@ def test_running_statistics_and_inference(path, name):
         small = np.float32 if kind in (np.float16, ml_dtypes.bfloat16) else kind  # beside half precision they are float32
         mean, var = tg.tensor(np.zeros(3, small), device=device), tg.tensor(np.ones(3, small), device=device)
         with tg.kernels.use("*", path):
-            F.batch_norm(tg.tensor(x.astype(kind), device=device), mean, var, training=True, momentum=0.3)
-            y = F.batch_norm(tg.tensor(x.astype(kind), device=device), mean, var)
+            given = laid_out(tg.tensor(x.astype(kind), device=device), path)
+            F.batch_norm(given, mean, var, training=True, momentum=0.3)
+            y = F.batch_norm(given, mean, var)
         kept[device] = [t.numpy().astype(np.float64) for t in (mean, var, y)]
     for got, want in zip(kept["emu"], kept["cpu"], strict=True):
         assert np.linalg.norm(got - want) <= TOLERANCE[name] * np.linalg.norm(want)
@@ -109,6 +134,25 @@ def test_the_same_bits_in_any_order(path):
     for other in made[1:]:
         for a, b in zip(made[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 3, 5), (2, 3, 4), (6, 5)])
+def test_channels_that_are_last_stay_last(shape, monkeypatch):
+    """The default rung for such an array; neither the result nor the gradient is in another order."""
+    ran, original = set(), dispatch.choose
+    monkeypatch.setattr(dispatch, "choose", lambda op, *a: (k := original(op, *a), ran.add((op.name, k.path)))[0])
+    dispatch._forget_choices()
+    x = tg.tensor(np.random.default_rng(0).standard_normal(shape), device="emu").movedim(1, -1).contiguous().movedim(-1, 1)
+    leaf = x.detach().requires_grad_()
+    y = F.batch_norm(leaf, None, None, training=True)
+    (y * y * y).sum().backward()
+    dispatch._forget_choices()
+    assert {(op, "cuda/v02_channels_last") for op in ("batch_norm", "batch_norm_backward")} <= ran
+    assert y.array.strides == x.array.strides
+    want = F.batch_norm(wide := tg.tensor(x.numpy()).requires_grad_(), None, None, training=True)
+    (want * want * want).sum().backward()
+    np.testing.assert_allclose(y.detach().numpy(), want.detach().numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(leaf.grad.numpy(), wide.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
 def test_float32_parameters_beside_half_precision():
@@ -133,7 +177,8 @@ def test_free_of_races(path, order):
             x, w, b = (tg.tensor(rng.standard_normal(s).astype(np.float32), device="emu").requires_grad_()
                        for s in (shape, shape[1], shape[1]))
             options = {"layer_norm": (w.shape, w, b), "batch_norm": (None, None, w, b, True), "group_norm": (2, w, b)}[norm]
-            getattr(F, norm)(x, *options).sum().backward()
+            getattr(F, norm)(laid_out(x, path) if norm == "batch_norm" else x, *options).sum().backward()
     ran = {(call.op, call.kernel) for call in report.calls}
-    assert {(op + way, path) for op in ("batch_norm", "group_norm") for way in ("", "_backward")} | {("norm_backward", path)} <= ran
+    ops = [op + way for op in ("batch_norm", "group_norm") for way in ("", "_backward")] + ["layer_norm", "norm_backward"]
+    assert {(op, path) for op in ops if path in dispatch.kernels_of("emu")[op]} <= ran
     assert report.races == []

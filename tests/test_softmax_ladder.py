@@ -97,7 +97,7 @@ def test_the_same_bits_in_any_order(kernel):
 
 
 @pytest.mark.parametrize(("shape", "dim", "path"), [((4, 50), 1, "cuda/v03_online"), ((4, 50), 0, "cuda/v04_columns"),
-                                                    ((2, 1, 5), 1, "cuda/v04_columns")])
+                                                    ((2, 1, 5), 1, "cuda/v04_columns"), ((1, 8200), 1, "cuda/v05_cluster")])
 def test_the_default_rung_fits_the_dimension(shape, dim, path, monkeypatch):
     ran = set()
     original = dispatch.choose
@@ -117,7 +117,7 @@ def test_free_of_races(path, order):
     pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
     rng = np.random.default_rng(order[0])
     with tg.kernels.use("*", path), tg.lab.record(metrics=False, check=False) as report:
-        for shape in ((5, 70), (1, 1100), (2, 9, 7)):
+        for shape in ((5, 70), (1, 1100), (2, 9, 7), *([(1, 16500)] if "cluster" in path and order[0] == 0 else [])):
             x = tg.tensor(rng.standard_normal(shape).astype(np.float32), device="emu").requires_grad_()
             (tg.softmax(x, 1) * tg.log_softmax(x, 1)).sum().backward()
             labels = tg.tensor(rng.integers(0, shape[1], (shape[0], *shape[2:])), device="emu")

@@ -1,7 +1,6 @@
 """batch_norm: each channel brought to mean 0 and variance 1 over the batch."""
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +10,7 @@ from ..cases import Case, T
 from ..graph import Node, version_cell
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
+from .shared.channels import ROWS, as_lines, channels_are_last, empty_rows, needs_rows, with_sums
 from .shared.normalization import check_eps, check_parameter, flat
 
 
@@ -26,7 +26,7 @@ class BatchNorm(Op):
     torch_name = "nn.functional.batch_norm"
     method = False
     functional = True
-    defaults = ("cuda/v01_welford", "cpu/channels", "cpu/numpy")
+    defaults = ("cuda/v02_channels_last", "cuda/v01_welford", "cpu/channels", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
                 bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
@@ -46,12 +46,14 @@ class BatchNorm(Op):
         if not training:
             ctx.mean[...] = running_mean.array  # type: ignore[union-attr]
             ctx.rstd[...] = 1 / xp.sqrt(running_var.array.astype(np.float64) + ctx.eps)  # type: ignore[union-attr]
-        y = xp.empty(x.shape, x.dtype)
+        last = channels_are_last(x)
+        rows = self.chosen(input.device, x, last).path == ROWS
+        y = empty_rows(xp, x) if rows else xp.empty(x.shape, x.dtype)
         if x.size:
-            lines = (x.shape[0], c, math.prod(x.shape[2:]))
             moving = [xp.ascontiguousarray(t.array) if t is not None and training else None for t in running]
-            self.kernel(input.device, x)(y.reshape(lines), ctx.mean, ctx.rstd, *moving, xp.ascontiguousarray(x).reshape(lines),
-                                         flat(weight, xp), flat(bias, xp), int(ctx.training), float(momentum), ctx.eps)
+            run = self.kernel(input.device, x, last)
+            run(as_lines(xp, y, rows), ctx.mean, ctx.rstd, *moving, as_lines(xp, x, rows), flat(weight, xp), flat(bias, xp),
+                int(ctx.training), float(momentum), ctx.eps)
             for t, moved in zip(running, moving, strict=True):
                 if t is not None and moved is not None:
                     if moved is not t.array:
@@ -59,6 +61,9 @@ class BatchNorm(Op):
                     version_cell(t)[0] += 1
         ctx.save(input, weight)
         return wrap(y, input.device)
+
+    bind = with_sums
+    supports = needs_rows
 
     @staticmethod
     @rung("cpu/numpy", writes=(0, 1, 2, 3, 4))

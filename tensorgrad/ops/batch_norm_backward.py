@@ -1,7 +1,6 @@
 """batch_norm_backward: the gradients of batch_norm, channel by channel."""
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from ..graph import Node
 from ..op import Op, fn
 from ..second_order import gradients_of
 from ..tensor import Tensor, wrap
+from .shared.channels import ROWS, as_lines, channels_are_last, empty_rows, needs_rows, with_sums
 from .shared.normalization import flat, gradient_formula
 
 
@@ -21,22 +21,28 @@ class BatchNormBackward(Op):
 
     name = "batch_norm_backward"
     function = method = False
-    defaults = ("cuda/v01_welford", "cpu/channels")
+    defaults = ("cuda/v02_channels_last", "cuda/v01_welford", "cpu/channels")
     tested_in = "tests/test_ops.py: the gradients of batch_norm"
 
     def forward(self, ctx: Node, g: Tensor, input: Tensor, weight: Tensor | None, mean: Any, rstd: Any, training: bool, eps: float,
                 kinds: Sequence[Any]) -> tuple:
         x, xp = input.array, input.device.backend.xp
-        lines = (x.shape[0], x.shape[1], math.prod(x.shape[2:]))
-        outs = [None if kind is None else xp.zeros(size, kind) if x.size == 0 else xp.empty(size, kind)
-                for size, kind in zip((x.shape, lines[1], lines[1]), kinds, strict=True)]
-        shaped = [None if outs[0] is None else outs[0].reshape(lines), *outs[1:]]
+        c, last = x.shape[1], channels_are_last(x)
+        rows = self.chosen(input.device, x, last).path == ROWS
+        make = xp.zeros if x.size == 0 else xp.empty
+        outs = [None if kind is None else make(size, kind) for size, kind in zip((x.shape, c, c), kinds, strict=True)]
+        if rows and kinds[0] is not None:
+            outs[0] = empty_rows(xp, x)
         if x.size:
-            self.kernel(input.device, x)(*shaped, xp.ascontiguousarray(g.array).reshape(lines), xp.ascontiguousarray(x).reshape(lines),
-                                         flat(weight, xp), mean, rstd, int(training))
+            dx = None if outs[0] is None else as_lines(xp, outs[0], rows)
+            run = self.kernel(input.device, x, last)
+            run(dx, *outs[1:], as_lines(xp, g.array, rows), as_lines(xp, x, rows), flat(weight, xp), mean, rstd, int(training))
         ctx.mean, ctx.rstd, ctx.training, ctx.eps, ctx.kinds = mean, rstd, training, eps, kinds
         ctx.save(g, input, weight)
         return tuple([wrap(o, input.device) for o in outs if o is not None])
+
+    bind = with_sums
+    supports = needs_rows
 
     def backward(self, ctx: Node, *gradients: Tensor) -> tuple:
         def formula(g: Tensor, x: Tensor, weight: Tensor | None) -> list[Tensor]:

@@ -13,7 +13,7 @@ from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
 from .shared.losses import check_labels, label_weights
-from .softmax import sliced
+from .softmax import kind_of_row, sliced
 
 
 def _wide(x: Any) -> Any:
@@ -22,15 +22,15 @@ def _wide(x: Any) -> Any:
 
 
 class Positions(Op):
-    """What the two ops share: which rungs they try. `info` is the step between the classes of a position, 1 or more."""
+    """What the ops on positions share: which rungs they try."""
 
     function = method = False
     group = "cross_entropy"
     defaults = ("cuda/v01_online", "cuda/v00_thread_per_position", "cpu/fused")
 
-    def suits(self, kernel: Kernel, inner: int = 1) -> bool:
+    def suits(self, kernel: Kernel, kind: str = "row") -> bool:
         """Where the classes of a position are not neighbours in memory, positions are: a thread for each."""
-        return not (kernel.path == "cuda/v01_online" and inner > 1)
+        return kind != "columns" or kernel.path not in ("cuda/v01_online", "cuda/v02_cluster")
 
 
 class CrossEntropyLabels(Positions):
@@ -46,8 +46,8 @@ class CrossEntropyLabels(Positions):
         loss, top, log_sum = (xp.empty(t.shape, kind) for _ in range(3))
         w = None if weight is None else xp.ascontiguousarray(weight.array)
         sizes = sliced(x.shape, min(1, x.ndim - 1))
-        self.kernel(device, x, min(sizes[2], 2))(loss, top, log_sum, xp.ascontiguousarray(x), t, w, *sizes, ignore_index,
-                                                 float(label_smoothing))
+        run = self.kernel(device, x, kind_of_row(x, *sizes[1:]))
+        run(loss, top, log_sum, xp.ascontiguousarray(x), t, w, *sizes, ignore_index, float(label_smoothing))
         ctx.save(input, weight)
         ctx.stats, ctx.target, ctx.options = (wrap(top, device), wrap(log_sum, device)), wrap(t, device), (ignore_index, label_smoothing)
         ctx.denominator = None if reduction == "none" else 1.0
@@ -95,8 +95,9 @@ class CrossEntropyLabelsBackward(Positions):
         dx = xp.empty(x.shape, x.dtype)
         w = None if weight is None else xp.ascontiguousarray(weight.array)
         sizes = sliced(x.shape, min(1, x.ndim - 1))
-        self.kernel(device, x, min(sizes[2], 2))(dx, xp.ascontiguousarray(g), xp.ascontiguousarray(x), t, w, maximum.array, log_sum.array,
-                                                 *sizes, ignore_index, float(label_smoothing))
+        run = self.kernel(device, x, kind_of_row(x, *sizes[1:]))
+        run(dx, xp.ascontiguousarray(g), xp.ascontiguousarray(x), t, w, maximum.array, log_sum.array, *sizes, ignore_index,
+            float(label_smoothing))
         ctx.save(grad, input, weight)
         ctx.target, ctx.denominator, ctx.options = target, denominator, (ignore_index, label_smoothing)
         return wrap(dx, device)

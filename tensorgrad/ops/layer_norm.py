@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.normalization import check_eps, check_parameter, flat, normalized
+from .shared.normalization import check_eps, check_parameter, flat, holds_row, normalized, row_bytes
 
 
 class LayerNorm(Op):
@@ -22,7 +23,7 @@ class LayerNorm(Op):
     name = "layer_norm"
     method = False
     functional = True
-    defaults = ("cuda/v01_welford", "cpu/rows", "cpu/numpy")
+    defaults = ("cuda/v02_persistent", "cuda/v01_welford", "cpu/rows", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
                 bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
@@ -32,11 +33,14 @@ class LayerNorm(Op):
         ctx.eps = check_eps("layer_norm", eps)
         x, xp = input.array, input.device.backend.xp
         y, ctx.mean, ctx.rstd = xp.empty(x.shape, x.dtype), xp.empty(rows), xp.empty(rows)
-        self.kernel(input.device, x)(y.reshape(rows, n), ctx.mean, ctx.rstd, xp.ascontiguousarray(x).reshape(rows, n), flat(weight, xp),
-                                     flat(bias, xp), ctx.eps)
+        run = self.kernel(input.device, x, row_bytes(x, n))
+        run(y.reshape(rows, n), ctx.mean, ctx.rstd, xp.ascontiguousarray(x).reshape(rows, n), flat(weight, xp), flat(bias, xp), ctx.eps)
         ctx.shape, ctx.bias = shape, None if bias is None else bias.array.dtype
         ctx.save(input, weight)
         return wrap(y, input.device)
+
+    def supports(self, kernel: Kernel, size: int = 0) -> str | None:
+        return holds_row(kernel, size, 64 * 1024)
 
     @staticmethod
     @rung("cpu/numpy", writes=(0, 1, 2))

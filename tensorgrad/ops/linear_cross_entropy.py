@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
+from ..dispatch import Kernel
 from ..graph import MODE, Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
@@ -35,7 +36,11 @@ class LinearCrossEntropy(Op):
     name = "linear_cross_entropy"
     function = method = False
     functional = True
-    defaults = ("cuda/v01_online", "cuda/v00_thread_per_position", "cpu/fused")
+    defaults = ("cuda/v02_cluster", "cuda/v01_online", "cuda/v00_thread_per_position", "cpu/fused")
+
+    def suits(self, kernel: Kernel, kind: str = "row") -> bool:
+        """A cluster is for classes that a block does not hold."""
+        return kind == "long" or kernel.path != "cuda/v02_cluster"
 
     def forward(self, ctx: Node, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
                 weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,

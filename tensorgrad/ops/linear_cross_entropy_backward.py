@@ -16,6 +16,7 @@ from ..tensor import Tensor, wrap
 from ..workspace import get_workspace_limit
 from .matmul import MATMUL
 from .shared.losses import label_weights
+from .softmax import kind_of_row
 
 TILE = 128  # rows: chunks of whole tiles keep the products' blocks full
 
@@ -54,12 +55,12 @@ def by_chunks(input: Tensor, w: Tensor, bias: Tensor | None, target: Tensor, wei
     ignored, _, smoothing = options
     rows = rows_at_a_time(len(x), classes * x.dtype.itemsize)
     buffer = xp.empty((min(rows, len(x)), classes), x.dtype)
+    run = fn.linear_cross_entropy.op.kernel(device, x, kind_of_row(x, classes, 1))
     for first in range(0, len(x), rows):
         part = slice(first, first + rows)
         scores = buffer[:len(x) - first]
         MATMUL.multiply_into(device, scores, x[part], w.array.T, *(() if b is None else (None, b, 1.0, 1.0, 0)))
-        fn.linear_cross_entropy.op.kernel(device, x)(scores, loss[part], None if g is None else g[part], t[part], own, ignored, smoothing,
-                                                     int(any(needs)))
+        run(scores, loss[part], None if g is None else g[part], t[part], own, ignored, smoothing, int(any(needs)))
         if dx is not None:
             MATMUL.multiply_into(device, dx[part], scores, w.array)
         made = (MATMUL.multiply(device, scores.T, x[part]) if needs[1] else None,

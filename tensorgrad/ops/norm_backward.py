@@ -5,11 +5,19 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn
 from ..second_order import gradients_of
 from ..tensor import Tensor, wrap
-from .shared.normalization import flat, gradient_formula
+from .shared.normalization import flat, gradient_formula, holds_row, row_bytes
+
+
+def parts_of(path: str, rows: int, n: int) -> int:
+    """Lines of partial sums: of the shape alone, so that the sums never depend on threads or the chip."""
+    if path == "cuda/v02_persistent":  # a line for each block, which has 8 rows at a time where they are short
+        return max(1, min(256, -(-rows // 8))) if n <= 1024 else max(1, min(128, rows))
+    return max(1, min(32, rows // 32))
 
 
 class NormBackward(Op):
@@ -21,8 +29,11 @@ class NormBackward(Op):
 
     name = "norm_backward"
     function = method = False
-    defaults = ("cuda/v01_welford", "cpu/rows")
+    defaults = ("cuda/v02_persistent", "cuda/v01_welford", "cpu/rows")
     tested_in = "tests/test_ops.py: the gradients of layer_norm and rms_norm"
+
+    def supports(self, kernel: Kernel, size: int = 0) -> str | None:
+        return holds_row(kernel, size, 48 * 1024)
 
     def gradients(self, ctx: Node, g: Tensor, x: Tensor, weight: Tensor | None, mean: Any) -> tuple:
         """For the backward of a normalisation with the inputs (input, weight[, bias])."""
@@ -38,8 +49,9 @@ class NormBackward(Op):
         sizes = (x.shape, shape, shape)
         outs = [None if kind is None else xp.empty(size, kind) for size, kind in zip(sizes, kinds, strict=False)]
         lines = [None if o is None else o.reshape(k) for o, k in zip((*outs, None), ((rows, n), n, n), strict=False)]  # rms_norm has two
-        partial = xp.empty((max(1, min(32, rows // 32)), 2, n))  # of the shape alone, so that the sums never depend on the threads
-        self.kernel(input.device, x)(*lines, partial, xp.ascontiguousarray(g.array).reshape(rows, n),
+        size = row_bytes(x, n)
+        partial = xp.empty((parts_of(self.chosen(input.device, x, size).path, rows, n), 2, n))
+        self.kernel(input.device, x, size)(*lines, partial, xp.ascontiguousarray(g.array).reshape(rows, n),
                                      xp.ascontiguousarray(x).reshape(rows, n), flat(weight, xp), mean, rstd)
         ctx.eps, ctx.centred, ctx.dims, ctx.kinds = eps, mean is not None, tuple(range(-len(shape), 0)), kinds
         ctx.save(g, input, weight)

@@ -8,10 +8,11 @@ import numpy as np
 
 from .. import dtypes
 from ..cases import Case, T
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.normalization import check_eps, check_parameter, flat, normalized
+from .shared.normalization import check_eps, check_parameter, flat, holds_row, normalized, row_bytes
 
 
 class RMSNorm(Op):
@@ -23,7 +24,7 @@ class RMSNorm(Op):
     name = "rms_norm"
     method = False
     functional = True
-    defaults = ("cuda/v01_welford", "cpu/rows", "cpu/numpy")
+    defaults = ("cuda/v02_persistent", "cuda/v01_welford", "cpu/rows", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
                 eps: float | None = None) -> Tensor:
@@ -32,9 +33,13 @@ class RMSNorm(Op):
         ctx.eps = check_eps("rms_norm", dtypes.finfo(input.dtype).eps if eps is None else eps)
         x, xp = input.array, input.device.backend.xp
         y, ctx.rstd, ctx.bias = xp.empty(x.shape, x.dtype), xp.empty(rows), None
-        self.kernel(input.device, x)(y.reshape(rows, n), ctx.rstd, xp.ascontiguousarray(x).reshape(rows, n), flat(weight, xp), ctx.eps)
+        run = self.kernel(input.device, x, row_bytes(x, n))
+        run(y.reshape(rows, n), ctx.rstd, xp.ascontiguousarray(x).reshape(rows, n), flat(weight, xp), ctx.eps)
         ctx.save(input, weight)
         return wrap(y, input.device)
+
+    def supports(self, kernel: Kernel, size: int = 0) -> str | None:
+        return holds_row(kernel, size, 64 * 1024)
 
     @staticmethod
     @rung("cpu/numpy", writes=(0, 1))

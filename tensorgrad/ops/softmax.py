@@ -1,7 +1,7 @@
 """softmax: y_i = exp(x_i) / sum_j exp(x_j) along a dimension."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,19 +36,29 @@ def floating_input(op: str, input: Tensor, dtype: DType | None) -> Any:
     return x
 
 
+HELD = 32 * 1024  # bytes of a row, in the dtype it is computed in, that a block of cuda/v03_online keeps
+
+
+def kind_of_row(x: Any, n: int, inner: int, inputs: int = 1) -> str:
+    """What the choice of a rung depends on: "columns" where a row's elements are no neighbours, "long" beyond what a block holds."""
+    return "columns" if inner > 1 else "long" if n * max(x.dtype.itemsize, 4) * inputs > HELD else "row"
+
+
 class Rows(Op):
-    """What the ops on rows share: which rungs they try. `info` is the step between the elements of a row, 1 or more."""
+    """What the ops on rows share: which rungs they try."""
 
-    defaults = ("cuda/v03_online", "cuda/v04_columns", "cpu/rows", "cpu/numpy")
+    defaults = ("cuda/v05_cluster", "cuda/v03_online", "cuda/v04_columns", "cpu/rows", "cpu/numpy")
 
-    def suits(self, kernel: Kernel, inner: int = 1) -> bool:
-        """Neighbours in memory are a row's for one rung and a column's for the other."""
-        return {"cuda/v03_online": inner == 1, "cuda/v04_columns": inner > 1}.get(kernel.path, True)
+    def suits(self, kernel: Kernel, kind: str = "row") -> bool:
+        """Neighbours in memory are a row's for one rung and a column's for another; a cluster is for rows that a block does not hold."""
+        wanted = {"cuda/v05_cluster": kind == "long", "cuda/v03_online": kind != "columns", "cuda/v04_columns": kind == "columns"}
+        return wanted.get(kernel.path, True)
 
-    def along(self, device: Any, y: Any, inputs: Iterable[Any], dim: int) -> None:
+    def along(self, device: Any, y: Any, inputs: Sequence[Any], dim: int) -> None:
         """Run the kernel on contiguous arrays: y from the inputs, along a dimension."""
         outer, n, inner = sliced(y.shape, dim)
-        self.kernel(device, y, min(inner, 2))(y, *map(device.backend.xp.ascontiguousarray, inputs), outer, n, inner)
+        kind = kind_of_row(y, n, inner, len(inputs))
+        self.kernel(device, y, kind)(y, *map(device.backend.xp.ascontiguousarray, inputs), outer, n, inner)
 
 
 class AlongDim(Rows):

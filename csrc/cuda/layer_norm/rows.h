@@ -34,6 +34,7 @@ template <class T> struct Gradients {
     const double *mean, *rstd;
     int64_t rows;
     int n, chunks;
+    bool packed;  // dx, g and x may be moved 16 bytes at a time
 
     __device__ Wide<T> xhat(int64_t row, int i) const {
         const device::Split<Wide<T>> m(mean ? mean[row] : 0);
@@ -44,6 +45,38 @@ template <class T> struct Gradients {
         return weight ? value * weight[i] : value;
     }
 };
+
+template <class A> struct Sums {  // over a row, of gw and of gw xhat
+    A total, dot;
+};
+struct AddSums {
+    template <class A> __device__ Sums<A> operator()(Sums<A> a, Sums<A> b) const { return {a.total + b.total, a.dot + b.dot}; }
+};
+
+// Merged over the threads of a row: a warp, or the block.
+template <int ROW, class V, class Merge> __device__ V of_row(V value, V nothing, Merge merge) {
+    if constexpr (ROW == 32) return device::warp_reduce(value, merge);
+    else return device::block_reduce(value, nothing, merge);
+}
+
+constexpr int COLUMNS = 256;
+
+// The last step of dweight and dbias: the lines of partial sums, one after the other.
+template <class T> __global__ void __launch_bounds__(COLUMNS) layer_norm_backward_columns(const __grid_constant__ Gradients<T> r) {
+    const int i = blockIdx.x * COLUMNS + threadIdx.x;
+    if (i >= r.n) return;
+    double dweight = 0, dbias = 0;
+    for (int64_t chunk = 0; chunk < r.chunks; ++chunk) {
+        dweight += r.partial[chunk * 2 * r.n + i];
+        dbias += r.partial[(chunk * 2 + 1) * r.n + i];
+    }
+    r.dweight.store(i, Wide<T>(dweight));
+    r.dbias.store(i, Wide<T>(dbias));
+}
+
+template <class T> void add_lines(const Gradients<T>& r) {
+    launch(layer_norm_backward_columns<T>, device::blocks_for(r.n, COLUMNS), COLUMNS, 0, current_stream, r);
+}
 
 template <class Rung> void layer_norm(Array& y, Array& mean, Array& rstd, const Array& x, const Array& weight, const Array& bias, double eps) {
     if (x.size() == 0) return;
@@ -63,9 +96,10 @@ template <class Rung> void norm_backward(Array& dx, Array& dweight, Array& dbias
                                          const Array& mean, const Array& rstd) {
     if (x.shape[1] == 0) return;
     device::by_dtype(x.dtype, [&]<class T>() {
+        const bool packed = x.shape[1] % device::PACK<T> == 0 && device::aligned_16(dx.data) && device::aligned_16(g.data) && device::aligned_16(x.data);
         Rung::template solve<T>(Gradients<T>{dx.ptr<T>(), device::WrittenParameter<T>(dweight), device::WrittenParameter<T>(dbias),
                                              partial.ptr<double>(), g.ptr<T>(), x.ptr<T>(), device::Parameter<T>(weight), mean.ptr<double>(),
-                                             rstd.ptr<double>(), x.shape[0], device::length_of(x.shape[1], "a row"), int(partial.shape[0])});
+                                             rstd.ptr<double>(), x.shape[0], device::length_of(x.shape[1], "a row"), int(partial.shape[0]), packed});
     });
 }
 

@@ -12,18 +12,6 @@ namespace {
 constexpr int WARPS = 4, BLOCK = 256, SHORT = 1024;  // rows of a block of warps; threads of a block for one row; elements a warp takes
 constexpr int LINES = 8;                             // rows that a block of 32 columns works on at a time
 
-template <class A> struct Pair {
-    A total, dot;
-};
-struct AddPairs {
-    template <class A> __device__ Pair<A> operator()(Pair<A> a, Pair<A> b) const { return {a.total + b.total, a.dot + b.dot}; }
-};
-
-template <int ROW, class V, class Merge> __device__ V of_row(V value, V nothing, Merge merge) {
-    if constexpr (ROW == 32) return device::warp_reduce(value, merge);
-    else return device::block_reduce(value, nothing, merge);
-}
-
 }  // namespace
 
 template <class T, int ROW, int THREADS> __global__ void __launch_bounds__(THREADS) layer_norm_welford(const __grid_constant__ Rows<T> r) {
@@ -79,12 +67,12 @@ template <class T, int ROW, int THREADS> __global__ void __launch_bounds__(THREA
     const int64_t row = int64_t(blockIdx.x) * (THREADS / ROW) + threadIdx.x / ROW;
     if (row >= r.rows) return;
     const int thread = threadIdx.x % ROW;
-    Pair<A> sums{A(0), A(0)};
+    Sums<A> sums{A(0), A(0)};
     for (int i = thread; i < r.n; i += ROW) {
         const A gw = r.gw(row, i);
-        sums = AddPairs{}(sums, Pair<A>{gw, gw * r.xhat(row, i)});
+        sums = AddSums{}(sums, Sums<A>{gw, gw * r.xhat(row, i)});
     }
-    sums = of_row<ROW>(sums, Pair<A>{A(0), A(0)}, AddPairs{});
+    sums = of_row<ROW>(sums, Sums<A>{A(0), A(0)}, AddSums{});
     const A average = r.mean ? sums.total / A(r.n) : A(0), slope = sums.dot / A(r.n), rstd = A(r.rstd[row]);
     for (int i = thread; i < r.n; i += ROW)
         r.dx[row * r.n + i] = static_cast<T>(((r.gw(row, i) - average) - r.xhat(row, i) * slope) * rstd);
@@ -114,18 +102,6 @@ template <class T> __global__ void __launch_bounds__(LINES * 32) layer_norm_back
     r.partial[(chunk * 2 + 1) * r.n + i] = sum_b;
 }
 
-template <class T> __global__ void __launch_bounds__(BLOCK) layer_norm_backward_columns(const __grid_constant__ Gradients<T> r) {
-    const int i = blockIdx.x * BLOCK + threadIdx.x;
-    if (i >= r.n) return;
-    double dweight = 0, dbias = 0;
-    for (int64_t chunk = 0; chunk < r.chunks; ++chunk) {
-        dweight += r.partial[chunk * 2 * r.n + i];
-        dbias += r.partial[(chunk * 2 + 1) * r.n + i];
-    }
-    r.dweight.store(i, Wide<T>(dweight));
-    r.dbias.store(i, Wide<T>(dbias));
-}
-
 struct Welford {
     template <class T> static void solve(const Rows<T>& r) {
         if (r.n <= SHORT) launch(layer_norm_welford<T, 32, WARPS * 32>, device::blocks_for(r.rows, WARPS), WARPS * 32, 0, current_stream, r);
@@ -141,7 +117,7 @@ struct Welford {
         dim3 grid = device::blocks_for(r.n, 32);
         grid.y = unsigned(r.chunks);
         launch(layer_norm_backward_chunk<T>, grid, dim3(32, LINES), 0, current_stream, r);
-        launch(layer_norm_backward_columns<T>, device::blocks_for(r.n, BLOCK), BLOCK, 0, current_stream, r);
+        add_lines(r);
     }
 };
 

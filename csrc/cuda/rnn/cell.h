@@ -4,7 +4,7 @@
 #include <initializer_list>
 
 #include "../../core/registry.h"
-#include "../../device/element.cuh"
+#include "../../device/packs.cuh"
 #include "../pointwise/formulas.h"
 
 namespace tg::rnn {

@@ -11,20 +11,6 @@ namespace {
 
 constexpr int THREADS = 256;
 
-// N neighbours, one or packs of 16 bytes.
-template <int N, class S> __device__ void read(Wide<S> (&to)[N], const S* from) {
-    if constexpr (N == 1) to[0] = static_cast<Wide<S>>(from[0]);
-    else
-#pragma unroll
-        for (int i = 0; i < N; i += device::PACK<S>) device::load_pack(reinterpret_cast<Wide<S>(&)[device::PACK<S>]>(to[i]), from + i);
-}
-template <int N, class S> __device__ void write(S* to, const Wide<S> (&from)[N]) {
-    if constexpr (N == 1) to[0] = static_cast<S>(from[0]);
-    else
-#pragma unroll
-        for (int i = 0; i < N; i += device::PACK<S>) device::store_pack(to + i, reinterpret_cast<const Wide<S>(&)[device::PACK<S>]>(from[i]));
-}
-
 template <class Cell> constexpr int SLOTS = Cell::KEPT > 0 ? Cell::KEPT : 1;
 
 }  // namespace
@@ -38,11 +24,11 @@ template <class Cell, int N, class T> __global__ void __launch_bounds__(THREADS)
     A x[G][N], y[G][N], before[N] = {}, c_before[N] = {}, h[N], c[N] = {}, kept[K][N];
 #pragma unroll
     for (int k = 0; k < G; ++k) {
-        read<N>(x[k], p.gx + (row * G + k) * p.H + unit);
-        read<N>(y[k], p.gh + (row * G + k) * p.H + unit);
+        device::read<N>(x[k], p.gx + (row * G + k) * p.H + unit);
+        device::read<N>(y[k], p.gh + (row * G + k) * p.H + unit);
     }
-    if constexpr (Cell::BLENDS) read<N>(before, p.h_before + i);
-    if constexpr (Cell::CELL) read<N>(c_before, p.c_before + i);
+    if constexpr (Cell::BLENDS) device::read<N>(before, p.h_before + i);
+    if constexpr (Cell::CELL) device::read<N>(c_before, p.c_before + i);
 #pragma unroll
     for (int n = 0; n < N; ++n) {
         A xn[G], yn[G], kn[K];
@@ -52,11 +38,11 @@ template <class Cell, int N, class T> __global__ void __launch_bounds__(THREADS)
 #pragma unroll
         for (int k = 0; k < Cell::KEPT; ++k) kept[k][n] = kn[k];
     }
-    write<N>(p.h + i, h);
-    if constexpr (Cell::CELL) write<N>(p.c + i, c);
+    device::write<N>(p.h + i, h);
+    if constexpr (Cell::CELL) device::write<N>(p.c + i, c);
     if (!p.kept) return;
 #pragma unroll
-    for (int k = 0; k < Cell::KEPT; ++k) write<N>(p.kept + (row * K + k) * p.H + unit, kept[k]);
+    for (int k = 0; k < Cell::KEPT; ++k) device::write<N>(p.kept + (row * K + k) * p.H + unit, kept[k]);
 }
 
 template <class Cell, int N, class T> __global__ void __launch_bounds__(THREADS) rnn_step_backward(const __grid_constant__ Backward<T> p, Cell cell) {
@@ -67,17 +53,17 @@ template <class Cell, int N, class T> __global__ void __launch_bounds__(THREADS)
     if (i >= p.rows * p.H) return;
     const int64_t row = i / p.H, unit = i % p.H;
     A dh[N], back[N] = {}, h[N] = {}, before[N] = {}, c[N] = {}, c_before[N] = {}, carry[N] = {}, kept[K][N] = {}, dx[G][N], dy[G][N];
-    read<N>(dh, p.dy + i);
-    if (p.dh) read<N>(back, p.dh + i);
-    if constexpr (Cell::SLOPE_OF_STATE) read<N>(h, p.h + i);
-    if constexpr (Cell::BLENDS) read<N>(before, p.h_before + i);
-    if constexpr (CARRIES) read<N>(carry, p.carry + i);
+    device::read<N>(dh, p.dy + i);
+    if (p.dh) device::read<N>(back, p.dh + i);
+    if constexpr (Cell::SLOPE_OF_STATE) device::read<N>(h, p.h + i);
+    if constexpr (Cell::BLENDS) device::read<N>(before, p.h_before + i);
+    if constexpr (CARRIES) device::read<N>(carry, p.carry + i);
     if constexpr (Cell::CELL) {
-        read<N>(c, p.c + i);
-        read<N>(c_before, p.c_before + i);
+        device::read<N>(c, p.c + i);
+        device::read<N>(c_before, p.c_before + i);
     }
 #pragma unroll
-    for (int k = 0; k < Cell::KEPT; ++k) read<N>(kept[k], p.kept + (row * K + k) * p.H + unit);
+    for (int k = 0; k < Cell::KEPT; ++k) device::read<N>(kept[k], p.kept + (row * K + k) * p.H + unit);
 #pragma unroll
     for (int n = 0; n < N; ++n) {
         A kn[K], dxn[G], dyn[G] = {};
@@ -87,11 +73,11 @@ template <class Cell, int N, class T> __global__ void __launch_bounds__(THREADS)
 #pragma unroll
         for (int k = 0; k < G; ++k) dx[k][n] = dxn[k], dy[k][n] = dyn[k];
     }
-    if constexpr (CARRIES) write<N>(p.carry + i, carry);
+    if constexpr (CARRIES) device::write<N>(p.carry + i, carry);
 #pragma unroll
     for (int k = 0; k < G; ++k) {
-        write<N>(p.dgx + (row * G + k) * p.H + unit, dx[k]);
-        if (p.dgh) write<N>(p.dgh + (row * G + k) * p.H + unit, dy[k]);
+        device::write<N>(p.dgx + (row * G + k) * p.H + unit, dx[k]);
+        if (p.dgh) device::write<N>(p.dgh + (row * G + k) * p.H + unit, dy[k]);
     }
 }
 

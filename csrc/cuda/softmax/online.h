@@ -20,6 +20,21 @@ template <class F, class A> struct Stats {
         sum += share(a, b);
     }
 
+    // Several at once: one new maximum, one rescaling.
+    template <int N> __device__ void add(const A (&a)[N], const A (&b)[N]) {
+        if constexpr (F::SHIFTED) {
+            A largest = a[0];
+#pragma unroll
+            for (int i = 1; i < N; ++i) largest = device::Largest<A>{}(largest, a[i]);
+            if (largest > top) {
+                sum *= std::exp(top - largest);
+                top = largest;
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < N; ++i) sum += share(a[i], b[i]);
+    }
+
     // An element's part of the sum. Infinite ones equal the maximum; NaN makes the sum NaN.
     __device__ A share(A a, A b) const { return F::SHIFTED && a == top ? A(1) : F::part(a, b, top); }
 

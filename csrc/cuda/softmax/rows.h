@@ -94,11 +94,11 @@ template <class Rung, class F> void backward(Array& dx, const Array& g, const Ar
     device::by_dtype(dx.dtype, [&]<class T>() { Rung::template solve<F>(rows_of<T>(dx, g, &y, outer, n, inner)); });
 }
 
-// The four ops of a rung: `Rung::solve<Formula>(rows)` launches.
-#define SOFTMAX_RUNG(path, Rung)                                                                           \
-    TG_KERNEL(softmax, path, device::FLOATS, (forward<Rung, Softmax>))                                     \
-    TG_KERNEL(log_softmax, path, device::FLOATS, (forward<Rung, LogSoftmax>))                              \
-    TG_KERNEL(softmax_backward, path, device::FLOATS, (backward<Rung, SoftmaxBackward>))                   \
-    TG_KERNEL(log_softmax_backward, path, device::FLOATS, (backward<Rung, LogSoftmaxBackward>))
+// The four ops of a rung: `Rung::solve<Formula>(rows)` launches. After the rung the chips it is for, if not all.
+#define SOFTMAX_RUNG(path, Rung, ...)                                                                                           \
+    TG_KERNEL(softmax, path, device::FLOATS, (forward<Rung, Softmax>)__VA_OPT__(, ) __VA_ARGS__)                                \
+    TG_KERNEL(log_softmax, path, device::FLOATS, (forward<Rung, LogSoftmax>)__VA_OPT__(, ) __VA_ARGS__)                         \
+    TG_KERNEL(softmax_backward, path, device::FLOATS, (backward<Rung, SoftmaxBackward>)__VA_OPT__(, ) __VA_ARGS__)              \
+    TG_KERNEL(log_softmax_backward, path, device::FLOATS, (backward<Rung, LogSoftmaxBackward>)__VA_OPT__(, ) __VA_ARGS__)
 
 }  // namespace tg::softmax

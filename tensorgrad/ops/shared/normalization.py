@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ... import dtypes
+from ...dispatch import Kernel
 from ...op import fn
 from ...tensor import Tensor
 
@@ -40,6 +41,17 @@ def normalized(op: str, input: Tensor, normalized_shape: Sequence[int]) -> tuple
     if not shape or len(shape) > len(full) or full[len(full) - len(shape):] != shape:
         raise RuntimeError(f"{op}: normalized_shape {shape} is not how the shape {tuple(full)} of input ends")
     return shape, math.prod(full[: len(full) - len(shape)]), math.prod(shape)
+
+
+def row_bytes(x: Any, n: int) -> int:
+    """The bytes of a row in the dtype it is computed in, rounded up to whole 16 kB: what the choice of a rung depends on."""
+    return -(-n * max(x.dtype.itemsize, 4) // 16384) * 16384
+
+
+def holds_row(kernel: Kernel, size: int, most: int) -> str | None:
+    """Why the registers of a block do not hold a row of this many bytes."""
+    too_long = kernel.path == "cuda/v02_persistent" and size > most
+    return f"holds rows of up to {most} bytes in the dtype they are computed in, these have more" if too_long else None
 
 
 def flat(t: Tensor | None, xp: Any) -> Any:
