@@ -79,7 +79,7 @@ def tables(request: str) -> str:
     found = {path: r for path, r in reports.items() if isinstance(r, Report)}
     operands = next(iter(found.values())).calls[0].arguments.partition(" ")[2]
     note = f"{NOTE[0].upper()}{NOTE[1:]} (kernels compiled by {compiler()})."
-    return "\n".join([f"\n{op} of {operands}. {note}\n", *overview(op, found), "", *sections(found), "", ""])
+    return "\n".join([f"\n{op} of {operands}. {note}\n", *overview(op, found), "", *sections(op, found), "", ""])
 
 
 def overview(op: str, reports: dict[str, Report]) -> list[str]:
@@ -113,11 +113,11 @@ def resident(launch: Launch, chip: str, kernel: Kernel) -> str:
     return "-" if found is None else f"{'' if found.registers is not None else '<= '}{100 * found.fraction:.3g}%"
 
 
-def sections(reports: dict[str, Report]) -> list[str]:
+def sections(op: str, reports: dict[str, Report]) -> list[str]:
     """What each rung is about, in the words of its header, and the source lines that move most."""
     out, seen = [], set()
     for path, report in reports.items():
-        source = report.calls[0].source
+        source = dispatch.kernels_of("emu")[op][path].source
         if source in seen:  # another precision of the same rung
             continue
         seen.add(source)

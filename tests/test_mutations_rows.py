@@ -26,7 +26,7 @@ MUTANTS = [
     ("softmax/v03_online", "loads past the row's end", "if (index(p, 0) >= r.n) continue;", "", 1),
     ("softmax/v05_cluster", "the blocks' sums are not merged", "device::cluster_reduce(stats", "device::block_reduce(stats", 1),
     ("softmax/v05_cluster", "what another thread kept", "(a, kept + (i - own.first))", "(a, kept + (i ^ W) - own.first)", 1),
-    ("cross_entropy/v02_cluster", "a label beyond the first part", "t >= own.first && t < own.last", "own.first == 0", 1),
+    ("cross_entropy/v02_cluster", "the blocks' sums are not merged", "device::cluster_reduce(sums", "device::block_reduce(sums", 1),
     ("softmax/v04_columns", "no barrier before the warps' parts are read", "__syncthreads();", "", 1),
     ("softmax/v04_columns", "a column too many", "row < r.rows", "row <= r.rows", 1),
     ("cross_entropy/v00_thread_per_position", "ignored positions have a gradient", "counts ? gradient(", "true ? gradient(", 1),

@@ -32,8 +32,8 @@ class NormBackward(Op):
     defaults = ("cuda/v02_persistent", "cuda/v01_welford", "cpu/rows")
     tested_in = "tests/test_ops.py: the gradients of layer_norm and rms_norm"
 
-    def supports(self, kernel: Kernel, size: int = 0) -> str | None:
-        return holds_row(kernel, size, 48 * 1024)
+    def supports(self, kernel: Kernel, size: int = 0, itemsize: int = 4) -> str | None:
+        return holds_row(kernel, size, (48 if itemsize < 8 else 32) * 1024)
 
     def gradients(self, ctx: Node, g: Tensor, x: Tensor, weight: Tensor | None, mean: Any) -> tuple:
         """For the backward of a normalisation with the inputs (input, weight[, bias])."""
@@ -49,9 +49,9 @@ class NormBackward(Op):
         sizes = (x.shape, shape, shape)
         outs = [None if kind is None else xp.empty(size, kind) for size, kind in zip(sizes, kinds, strict=False)]
         lines = [None if o is None else o.reshape(k) for o, k in zip((*outs, None), ((rows, n), n, n), strict=False)]  # rms_norm has two
-        size = row_bytes(x, n)
-        partial = xp.empty((parts_of(self.chosen(input.device, x, size).path, rows, n), 2, n))
-        self.kernel(input.device, x, size)(*lines, partial, xp.ascontiguousarray(g.array).reshape(rows, n),
+        kind = row_bytes(x, n), x.dtype.itemsize
+        partial = xp.empty((parts_of(self.chosen(input.device, x, *kind).path, rows, n), 2, n))
+        self.kernel(input.device, x, *kind)(*lines, partial, xp.ascontiguousarray(g.array).reshape(rows, n),
                                      xp.ascontiguousarray(x).reshape(rows, n), flat(weight, xp), mean, rstd)
         ctx.eps, ctx.centred, ctx.dims, ctx.kinds = eps, mean is not None, tuple(range(-len(shape), 0)), kinds
         ctx.save(g, input, weight)

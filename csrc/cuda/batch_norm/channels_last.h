@@ -25,14 +25,14 @@ struct Chunks {
 
 // A channel's value of every line, merged in the lines' order; for the threads of line 0.
 template <int W, class V, class Merge> __device__ void merge_lines(V (&values)[W], Merge merge) {
-    __shared__ V all[LINES][32][W];
+    __shared__ V all[LINES][W][32];
 #pragma unroll
-    for (int k = 0; k < W; ++k) all[threadIdx.y][threadIdx.x][k] = values[k];
+    for (int k = 0; k < W; ++k) all[threadIdx.y][k][threadIdx.x] = values[k];
     __syncthreads();
     if (threadIdx.y != 0) return;
     for (int l = 1; l < LINES; ++l)
 #pragma unroll
-        for (int k = 0; k < W; ++k) values[k] = merge(values[k], all[l][threadIdx.x][k]);
+        for (int k = 0; k < W; ++k) values[k] = merge(values[k], all[l][k][threadIdx.x]);
 }
 
 struct AddPairs {

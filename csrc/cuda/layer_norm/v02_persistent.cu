@@ -156,13 +156,17 @@ struct Persistent {
         else too_long(r.n);
     }
     template <class T> static void solve(const Gradients<T>& r) {
-        if (r.n <= 32 * HELD<T>) start<T, 32, 256>(r);
-        else if (r.n <= 256 * HELD<T>) start<T, 256, 256>(r);
-        else if (r.n <= 384 * HELD<T>) start<T, 512, 512>(r);  // its sums: 96 kB
-        else too_long(r.n);
+        start(r);
         if (r.dweight || r.dbias) add_lines(r);
     }
 
+    template <class T> static void start(const Gradients<T>& r) {
+        if (r.n <= 32 * HELD<T>) return start<T, 32, 256>(r);
+        if (r.n <= 256 * HELD<T>) return start<T, 256, 256>(r);
+        if constexpr (sizeof(T) < 8)  // two rows of doubles are too much for the registers of 512 threads
+            if (r.n <= 384 * HELD<T>) return start<T, 512, 512>(r);  // its sums: 96 kB
+        too_long(r.n);
+    }
     template <class T, int ROW, int THREADS> static void start(const Gradients<T>& r) {
         const size_t shared = r.dweight || r.dbias ? THREADS / ROW * 2 * Share<T, ROW>::places(r.n) * sizeof(Wide<T>) : 0;
         launch(layer_norm_backward_persistent<T, ROW, THREADS>, unsigned(r.chunks), THREADS, shared, current_stream, r);

@@ -10,7 +10,7 @@ from ...dispatch import Kernel
 from ...op import Op
 
 ROWS = "cuda/v02_channels_last"
-BLOCKS, LINES = 512, 64  # blocks worth having; rows that are worth a chunk
+BLOCKS, CHUNK = 512, 256  # blocks worth having; rows that are worth a chunk
 
 
 def channels_are_last(x: Any) -> bool:
@@ -46,7 +46,7 @@ def with_sums(op: Op, path: str, call: Callable[..., Any], xp: Any) -> Callable[
         x = next(a for a in args[3:] if a is not None and a.ndim == 2)  # the input, or the gradient of its shape
         rows, c = x.shape
         across = -(-c // (32 * 16 // x.dtype.itemsize))
-        chunks = max(1, min(-(-rows // LINES), -(-BLOCKS // across)))
+        chunks = max(1, min(-(-rows // CHUNK), -(-BLOCKS // across)))
         half = dtypes.BY_NUMPY[x.dtype] in (dtypes.float16, dtypes.bfloat16)
         call(*args, xp.empty((chunks + 1, 2, c), "float32" if half else x.dtype))
 
