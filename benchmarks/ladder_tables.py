@@ -116,8 +116,9 @@ def resident(launch: Launch, chip: str, kernel: Kernel) -> str:
 def sections(op: str, reports: dict[str, Report]) -> list[str]:
     """What each rung is about, in the words of its header, and the source lines that move most."""
     out, seen = [], set()
+    kernels = {kernel.path: kernel for kernel in rungs(op_named(op))}
     for path, report in reports.items():
-        source = dispatch.kernels_of("emu")[op][path].source
+        source = kernels[path].source
         if source in seen:  # another precision of the same rung
             continue
         seen.add(source)
