@@ -39,8 +39,8 @@ class Made:
     channels_last: bool = False
 
     def array(self):
-        """Integers cannot be NaN: they are -1."""
-        value = -1 if np.issubdtype(self.dtype, np.integer) else np.nan
+        """Integers cannot be NaN: they are the largest there are."""
+        value = np.iinfo(self.dtype).max if np.issubdtype(self.dtype, np.integer) else np.nan
         if not self.channels_last:
             return np.full(self.shape, value, self.dtype)
         n, c, h, w = self.shape
