@@ -65,6 +65,10 @@ MUTANTS = [
     ("indexing/pick", "a row too many", "i < rows * pieces", "i <= rows * pieces", 1),
     ("indexing/pick", "pieces wider than the row", "places % 16 == 0", "places % 4 == 0", 1),
     ("indexing/row_dots", "lanes are not merged", "sum = device::warp_reduce(sum, device::Sum<Sum<T>>{});", "", 1),
+    ("batch_norm/v01_welford/groups", "every group has the first one's weights", "group * per % C + i / S", "i / S", 1),
+    ("batch_norm/v01_welford/groups", "the statistics of another group", "(s.C / s.per) + c / s.per", "(s.C / s.per) + c % s.per", 1),
+    ("batch_norm/v01_welford/groups", "the sum of a warp for the block's", "block_reduce(dweight, A(0),", "warp_reduce(dweight,", 1),
+    ("batch_norm/v01_welford/groups", "the mean of the gradient stays", "v -= sums.total / n + p.xhat", "v -= p.xhat", 1),
     ("batch_norm/v01_welford", "the warps' sums are not merged", "block_reduce(s, Pair<A>{A(0), A(0)}, add)", "warp_reduce(s, add)", 1),
 ]
 
@@ -122,6 +126,21 @@ def norms(rung, ops, shapes, dims):
         space, last = ([np.empty((3, 2, shape[1]))], []) if len(shape) == 2 else ([], [1])
         want = [dx, (g * xhat).sum(others), g.sum(others, np.float64)]
         yield f"backward {shape}", ops[1], [x, w, b, *space], [g, x, w, mean, rstd, *last], want, 1e-5
+
+
+def group_norms(rung):
+    for shape, groups in (((2, 6, 7), 3), ((2, 4, 150), 2)):
+        rng = np.random.default_rng(groups)
+        x, g = (rng.standard_normal(shape).astype(np.float32) + 1 for _ in range(2))
+        w, b = (rng.standard_normal(shape[1]).astype(np.float32) for _ in range(2))
+        split = x.astype(np.float64).reshape(shape[0], groups, -1)
+        mean, rstd = split.mean(2), 1 / np.sqrt(split.var(2) + 1e-5)
+        xhat, gw = (split - mean[..., None]) * rstd[..., None], (g * w[:, None].astype(np.float64)).reshape(split.shape)
+        dx = rstd[..., None] * (gw - gw.mean(2, keepdims=True) - xhat * (gw * xhat).mean(2, keepdims=True))
+        xhat = xhat.reshape(shape)
+        yield f"{shape}", "group_norm", [x, mean, rstd], [x, w, b, 1e-5], [xhat * w[:, None] + b[:, None], mean, rstd], 1e-5
+        want = [dx.reshape(shape), (g * xhat).sum((0, 2)), g.sum((0, 2), np.float64)]
+        yield f"backward {shape}", "group_norm_backward", [x, w, b, np.empty((2, *shape[:2]))], [g, x, w, mean, rstd], want, 1e-5
 
 
 def cells(rung):
@@ -187,7 +206,8 @@ def indices(rung):
 
 CALLS = {"optimizer": steps, "indexing": indices, "rnn": cells, "softmax": softmaxes, "cross_entropy": cross_entropies,
          "layer_norm": lambda rung: norms(rung, ("layer_norm", "norm_backward"), [(33, 12), (5, 37), (3, 1100)], (1,)),
-         "batch_norm": lambda rung: norms(rung, ("batch_norm", "batch_norm_backward"), [(5, 3, 7), (3, 2, 650), (40, 4, 1)], (0, 2))}
+         "batch_norm": lambda rung: [*norms(rung, ("batch_norm", "batch_norm_backward"), [(5, 3, 7), (3, 2, 650), (40, 4, 1)], (0, 2)),
+                                      *group_norms(rung)]}
 
 
 def flat(outputs, want):
@@ -212,6 +232,6 @@ def test_planted_bugs_are_caught(build):
     assert planted.missed(build, MUTANTS, planted.texts_of, calls) == []
 
 
-@pytest.mark.parametrize("rung", sorted({m[0] for m in MUTANTS}))
+@pytest.mark.parametrize("rung", sorted({"/".join(m[0].split("/")[:2]) for m in MUTANTS}))
 def test_the_rungs_themselves_pass(build, rung):
     assert planted.examined(build(planted.texts_of(rung)), calls(rung)) == [None, None]
