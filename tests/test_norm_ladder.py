@@ -154,6 +154,21 @@ def test_channels_that_are_last_stay_last(shape, monkeypatch):
     np.testing.assert_allclose(leaf.grad.numpy(), wide.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("norm", ["layer_norm", "batch_norm", "group_norm"])
+def test_the_lab_judges_gradients_too(norm):
+    """Against the processor's kernels, which write all of an array of doubles."""
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    rng = np.random.default_rng(0)
+    x, w, b, g = (tg.tensor(rng.standard_normal(s).astype(np.float32), device="emu") for s in ((40, 64), 64, 64, (40, 64)))
+    options = {"layer_norm": (w.shape, w, b), "batch_norm": (None, None, w, b, True), "group_norm": (2, w, b)}[norm]
+    with tg.lab.record(metrics=False, races=False) as report:
+        for t in (x, w, b):
+            t.requires_grad_()
+        getattr(F, norm)(x, *options).backward(g)
+    backward = [call for call in report.calls if call.op.endswith("_backward")]
+    assert [call.check.status for call in backward] == ["right"]
+
+
 def test_float32_parameters_beside_half_precision():
     rng = np.random.default_rng(2)
     x, w, b = rng.standard_normal((6, 24)), rng.standard_normal(24), rng.standard_normal(24)
@@ -181,3 +196,18 @@ def test_free_of_races(path, order):
     ops = [op + way for op in ("batch_norm", "group_norm") for way in ("", "_backward")] + ["layer_norm", "norm_backward"]
     assert {(op, path) for op in ops if path in dispatch.kernels_of("emu")[op]} <= ran
     assert report.races == []
+
+
+def test_the_rungs_of_choice_move_the_least_bytes():
+    """Of layer norm and RMS norm without parameters, which each row would ask the caches for: x and y; g, x and dx."""
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    rng = np.random.default_rng(0)
+    x, g = (tg.tensor(rng.standard_normal((64, 768)).astype(np.float32), device="emu") for _ in range(2))
+    with tg.lab.record(races=False) as report:
+        F.rms_norm(x, [768])
+        F.layer_norm(x.requires_grad_(), [768]).backward(g)
+    calls = {c.op: c for c in report.calls}
+    for op, arrays in (("layer_norm", 2), ("rms_norm", 2), ("norm_backward", 3)):
+        assert (calls[op].kernel, calls[op].check.status) == ("cuda/v02_persistent", "right")
+        moved = sum(32 * line.sectors for launch in calls[op].launches for line in launch.lines if line.space == "global")
+        assert moved <= 1.1 * arrays * x.nbytes, op

@@ -147,3 +147,38 @@ def test_cross_entropy(path, name, order):
             for got, want in zip(*made, strict=True):
                 error = np.linalg.norm(got - want) / max(np.linalg.norm(want), 0.1)  # with one class everything cancels
                 assert error <= 2 * TOLERANCE[name], f"{shape}, smoothing {smoothing}: relative error {error:.3g}"
+
+
+def moved(call):
+    """Bytes of global memory that a call's launches move."""
+    return sum(32 * line.sectors for launch in call.launches for line in launch.lines if line.space == "global")
+
+
+@pytest.mark.parametrize("shape", [(16, 1024), (1, 12288)])
+def test_the_rungs_of_choice_move_the_least_bytes(shape):
+    """Rows that a block holds, and a row for a cluster: softmax and cross-entropy, forward and backward."""
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    rng = np.random.default_rng(0)
+    x, g = (tg.tensor(rng.standard_normal(shape).astype(np.float32), device="emu") for _ in range(2))
+    x.requires_grad_()
+    with tg.lab.record(races=False) as report:
+        tg.softmax(x, 1).backward(g)
+        tg.log_softmax(x, 1).backward(g)
+        F.cross_entropy(x, tg.tensor(rng.integers(0, shape[1], shape[0]), device="emu")).backward()
+    calls = {c.op: c for c in report.calls}
+    for op in (*OPS, "cross_entropy_labels", "cross_entropy_labels_backward"):
+        assert calls[op].check.status == "right", op
+        assert moved(calls[op]) <= 1.1 * calls[op].least_bytes, op
+
+
+def test_loss_and_gradient_of_a_long_row_read_it_once():
+    """One read and one write of the scores, beside the products."""
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    classes = 12288
+    rng = np.random.default_rng(0)
+    x, w = (tg.tensor(rng.standard_normal(s).astype(np.float32), device="emu") for s in ((1, 4), (classes, 4)))
+    with tg.lab.record(races=False, check=False) as report:
+        F.linear_cross_entropy(x.requires_grad_(), w, tg.tensor([7], device="emu"))
+    (call,) = [c for c in report.calls if c.op == "linear_cross_entropy"]
+    (launch,) = [k for k in call.launches if "cross_entropy_cluster" in k.kernel]
+    assert sum(32 * line.sectors for line in launch.lines if line.space == "global") <= 1.1 * 2 * 4 * classes

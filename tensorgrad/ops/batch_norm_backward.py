@@ -9,7 +9,7 @@ from ..op import Op, fn
 from ..second_order import gradients_of
 from ..tensor import Tensor, wrap
 from .shared.channels import ROWS, as_lines, channels_are_last, empty_rows, needs_rows, with_sums
-from .shared.normalization import flat, gradient_formula
+from .shared.normalization import dtype_of_gradient, flat, gradient_formula
 
 
 class BatchNormBackward(Op):
@@ -30,7 +30,7 @@ class BatchNormBackward(Op):
         c, last = x.shape[1], channels_are_last(x)
         rows = self.chosen(input.device, x, last).path == ROWS
         make = xp.zeros if x.size == 0 else xp.empty
-        outs = [None if kind is None else make(size, kind) for size, kind in zip((x.shape, c, c), kinds, strict=True)]
+        outs = [None if kind is None else make(size, dtype_of_gradient(kind, x)) for size, kind in zip((x.shape, c, c), kinds, strict=True)]
         if rows and kinds[0] is not None:
             outs[0] = empty_rows(xp, x)
         if x.size:

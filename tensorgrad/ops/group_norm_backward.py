@@ -9,7 +9,7 @@ from ..graph import Node
 from ..op import Op, fn
 from ..second_order import gradients_of
 from ..tensor import Tensor, wrap
-from .shared.normalization import flat, gradient_formula
+from .shared.normalization import dtype_of_gradient, flat, gradient_formula
 
 
 class GroupNormBackward(Op):
@@ -28,7 +28,8 @@ class GroupNormBackward(Op):
                 kinds: Sequence[Any]) -> tuple:
         x, xp = input.array, input.device.backend.xp
         lines = (x.shape[0], x.shape[1], math.prod(x.shape[2:]))
-        outs = [None if kind is None else xp.zeros(size, kind) if x.size == 0 else xp.empty(size, kind)
+        make = xp.zeros if x.size == 0 else xp.empty
+        outs = [None if kind is None else make(size, dtype_of_gradient(kind, x))
                 for size, kind in zip((x.shape, lines[1], lines[1]), kinds, strict=True)]
         shaped = [None if outs[0] is None else outs[0].reshape(lines), *outs[1:]]
         if x.size:

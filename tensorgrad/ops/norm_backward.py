@@ -10,7 +10,7 @@ from ..graph import Node
 from ..op import Op, fn
 from ..second_order import gradients_of
 from ..tensor import Tensor, wrap
-from .shared.normalization import flat, gradient_formula, holds_row, row_bytes
+from .shared.normalization import dtype_of_gradient, flat, gradient_formula, holds_row, row_bytes
 
 
 def parts_of(path: str, rows: int, n: int) -> int:
@@ -47,7 +47,7 @@ class NormBackward(Op):
         x, xp = input.array, input.device.backend.xp
         rows, n = len(rstd), math.prod(shape)
         sizes = (x.shape, shape, shape)
-        outs = [None if kind is None else xp.empty(size, kind) for size, kind in zip(sizes, kinds, strict=False)]
+        outs = [None if kind is None else xp.empty(size, dtype_of_gradient(kind, x)) for size, kind in zip(sizes, kinds, strict=False)]
         lines = [None if o is None else o.reshape(k) for o, k in zip((*outs, None), ((rows, n), n, n), strict=False)]  # rms_norm has two
         kind = row_bytes(x, n), x.dtype.itemsize
         partial = xp.empty((parts_of(self.chosen(input.device, x, *kind).path, rows, n), 2, n))

@@ -28,9 +28,9 @@ class RecurrenceBackward(Op):
     def forward(self, ctx: Node, grad: Tensor, grad_cell: Tensor | None, gates: Tensor, state: Tensor, cell: Tensor | None, weight: Tensor,
                 bias: Tensor | None, output: Tensor, memory: tuple, mode: str, reverse: bool, needs: tuple) -> tuple:
         device, xp = gates.device, gates.device.backend.xp
-        kept, cells, first = memory
         out, w, start = output.array, xp.ascontiguousarray(weight.array), xp.ascontiguousarray(state.array)
         g, number, kind = xp.ascontiguousarray(grad.array), MODES.index(mode), wide(out)
+        kept, cells, first = [None if m is None else m.astype(d, copy=False) for m, d in zip(memory, (out.dtype, kind, kind), strict=True)]
         dx = xp.empty(gates.array.shape, out.dtype)
         dy = xp.empty_like(dx) if mode == "gru" else None  # the state's share has another gradient only there
         sums = dx if dy is None else dy

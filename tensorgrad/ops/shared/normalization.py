@@ -54,6 +54,11 @@ def holds_row(kernel: Kernel, size: int, most: int) -> str | None:
     return f"holds rows of up to {most} bytes in the dtype they are computed in, these have more" if too_long else None
 
 
+def dtype_of_gradient(kind: Any, x: Any) -> Any:
+    """Of what dtype a kernel writes a gradient: the input's, or what is asked for beside half precision, where float32 may stand."""
+    return kind if x.dtype.itemsize == 2 else x.dtype
+
+
 def flat(t: Tensor | None, xp: Any) -> Any:
     """A parameter as one contiguous line; None stays None."""
     return None if t is None else xp.ascontiguousarray(t.array).reshape(-1)
