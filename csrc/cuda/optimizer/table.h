@@ -2,7 +2,7 @@
 //
 // All arrays together are cut into chunks, an array into as many as it needs. Block b has chunk b: a search among the numbers of the
 // arrays' first chunks tells whose it is. A table is a launch's argument rather than an array in memory, which somebody would have to
-// fill and keep until the launch is over.
+// fill and keep until the launch is over. Arguments of more than 4 KiB (up to 32) take CUDA 12.1 and a driver of its time (530) or newer.
 #pragma once
 #include "elements.h"
 
