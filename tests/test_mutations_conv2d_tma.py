@@ -18,7 +18,7 @@ MUTANTS = [
     (FORWARD, "sums are read before all are there", "device::named_barrier_sync(1 + warpgroup, 128);", "", 2),
     (FORWARD, "both warpgroups store by the same memory", "+ warpgroup * 64 * 64;", ";", 1),
     (FORWARD, "sums are read where they were not put", "(quad ^ i % 4 * 2) * 4", "quad * 4", 1),
-    (FORWARD, "pixels past the last", "if (at < 0) break;", "", 1),
+    (FORWARD, "pixels past the last", "if (at == OUTSIDE) break;", "", 1),
     (FORWARD, "patches are one pixel apart", "at.x * p.x.step", "at.x", 1),
     (FORWARD, "offsets of taps swapped", "offset(p.x, j), offset(p.y, i)", "offset(p.y, i), offset(p.x, j)", 1),
     (FORWARD, "the last channels of a tap are not fetched", "c < p.channels; c += BK", "c + BK < p.channels; c += BK", 1),

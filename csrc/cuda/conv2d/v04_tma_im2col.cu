@@ -20,7 +20,9 @@ template <class T> struct alignas(8) Quad {
     T of[4];
 };
 
-struct Places {  // of a warpgroup's 64 pixels, in elements; -1 outside
+constexpr int64_t OUTSIDE = INT64_MIN;
+
+struct Places {  // of a warpgroup's 64 pixels, in elements
     int64_t output[64], residual[64];
 };
 
@@ -38,7 +40,7 @@ __device__ void store(const float (&sum)[BN / 2], const Problem<T>& p, const Epi
             const bool real = pixel + thread < p.pixels();
             const auto at = p.pixel(real ? pixel + thread : 0);
             const auto place = [&](const Strided<T>& s) { return s.at(at.n, 0, at.y, at.x) - s.data; };
-            places.output[thread] = real ? place(p.output) : -1;
+            places.output[thread] = real ? place(p.output) : OUTSIDE;
             if (epilogue.residual.data) places.residual[thread] = place(epilogue.residual);
         }
 #pragma unroll
@@ -57,7 +59,7 @@ __device__ void store(const float (&sum)[BN / 2], const Problem<T>& p, const Epi
             float value[4];
             *reinterpret_cast<float4*>(value) = *reinterpret_cast<const float4*>(&out[i * 64 + (quad ^ i % 4 * 2) * 4]);
             const int64_t at = places.output[i];
-            if (at < 0) break;  // so are all that follow
+            if (at == OUTSIDE) break;  // so are all that follow
             Quad<T> residual{}, result;
             if (epilogue.residual.data) {
                 const T* from = epilogue.residual.data + places.residual[i] + row * epilogue.residual.stride[1];
