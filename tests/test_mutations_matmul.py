@@ -55,11 +55,11 @@ MUTANTS = [
     ("v09_hopper", "no wait for the last products", "device::wgmma_wait<0>();", "", 1),
     ("v09_hopper", "too few bytes expected", "STEP_BYTES / 2 : 0) +", "STEP_BYTES / 4 : 0) +", 1),
     ("v09_hopper", "one warp does not free its buffers", "if (step > 0 && lane == 0)", "if (step > 0 && thread == 0)", 1),
-    ("v09_hopper", "the second box in the place of the first", "tile + HALF<T>, map, first + 64", "tile, map, first + 64", 1),
+    ("v09_hopper", "the second box in the place of the first", "tile + i * ROW<T>, map, first + i", "tile, map, first + i", 1),
     ("v09_hopper", "descriptors do not advance along k", "b + k * (TB ? 128 : 2)", "b + k * 2", 1),
     ("v09_hopper_tf32", "ordinary writes without a fence for wgmma", "device::fence_async_proxy();", "", 1),
     ("v09_hopper_tf32", "tiles written by hand are not swizzled", "(chunk ^ i % 8) * Q", "chunk * Q", 1),
-    ("v09_hopper_tf32", "tiles that lie i-fastest are fed as they are", "!TF32<T> && m.down == 1", "m.down == 1", 1),
+    ("v09_hopper_tf32", "tiles that lie i-fastest are fed as they are", "!TF32<T> && tma_can_reach(", "tma_can_reach(", 1),
     ("v09_hopper_tf32", "an element past K", "k < K ? m(", "k <= K ? m(", 1),
     ("v10_persistent", "producers do not wait for free stages", "device::mbarrier_wait(&empty[s], (step / STAGES + 1) % 2);", "", 1),
     ("v10_persistent", "the wrong phase of free stages", "(step / STAGES + 1) % 2", "step / STAGES % 2", 1),
@@ -96,12 +96,12 @@ SEVERAL_TILES = [(264, 520, 392, "NT"), (264, 776, 200, "TN")]  # for each of th
 
 
 def texts(rung, *bug):
-    """The text of a rung, with hopper_tile.h in it: that may be mutated, too."""
-    text, header = (LADDER / f"{rung.removesuffix('_tf32')}.cu").read_text(), "hopper_tile.h"
-    text = text.replace(f'#include "{header}"', (LADDER / header).read_text().replace("#pragma once", ""))
+    """The text of a rung, with the Hopper rungs' headers in it: they may be mutated, too."""
+    text = (LADDER / f"{rung.removesuffix('_tf32')}.cu").read_text()
+    for header in ("hopper_tile.h", "hopper_operands.h"):
+        text = text.replace(f'#include "{header}"', (LADDER / header).read_text().replace("#pragma once", ""))
     if rung >= "v10":  # large kernels: what is not called is not compiled
-        text = text.replace("<__nv_bfloat16, __half>", "<__nv_bfloat16>")
-        text = re.sub(r"void \w+_gemm\(.*?\n}\n|TG_KERNEL\(gemm[^\n]*\n", "", text, flags=re.S)
+        text = re.sub(r"TG_KERNEL\(gemm[^\n]*\n", "", text.replace(", __nv_bfloat16, __half>", ", __nv_bfloat16>"))
     return {f"{rung}.cu": planted.mutated(planted.at_home(text, LADDER), *bug)}
 
 

@@ -73,4 +73,13 @@ template <class T> struct Fused {
     }
 };
 
+// The two kernels of a rung that computes the dtypes T: `Rung()(problem, epilogue)` launches it.
+template <class Rung, class... T> void plain(Array& out, const Array& a, const Array& b) {
+    by_dtype<T...>(out, a, b, []<class U>(const Problem<U>& p) { Rung()(p, Plain()); });
+}
+template <class Rung, class... T>
+void fused(Array& out, const Array& a, const Array& b, const Array& c0, const Array& bias, double alpha, double beta, int64_t activation) {
+    by_dtype<T...>(out, a, b, [&]<class U>(const Problem<U>& p) { Rung()(p, Fused<U>(out, c0, bias, alpha, beta, activation)); });
+}
+
 }  // namespace tg::matmul

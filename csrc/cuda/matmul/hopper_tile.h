@@ -1,12 +1,11 @@
 // What the persistent Hopper rungs share: how tiles come into shared memory and go out of it, and in which order they are computed.
 //
-// A tile of C is 128 x 256: two warpgroups of consumers with 64 rows each, 128 registers of sums a thread. An operand is seen as
-// (i, k), B as its transpose. A stage holds 128 rows of A and 256 of B, 64 k of each; i-fastest operands in boxes of 64 i.
+// A tile of C is 128 x 256: two warpgroups of consumers with 64 rows each, 128 registers of sums a thread. A stage holds 128 rows of A
+// and 256 of B, 64 k of each.
 #pragma once
 #include "../../device/barrier.cuh"
-#include "../../device/tma.cuh"
-#include "../../device/wgmma.cuh"
 #include "epilogue.h"
+#include "hopper_operands.h"
 
 namespace tg::matmul {
 
@@ -17,61 +16,6 @@ constexpr int BOX = 64 * BK;                          // elements of 64 rows or 
 constexpr int TILE_A = 2 * BOX, TILE_B = 4 * BOX, STAGE = TILE_A + TILE_B;
 constexpr int OUT_BOXES = 2;                          // of each consumer warpgroup: one is filled while the other is stored
 constexpr size_t SHARED = (STAGES * STAGE + 2 * OUT_BOXES * BOX) * 2;
-
-// How an operand comes into shared memory.
-enum class Feed { tma_along_k, tma_along_i, by_hand };
-
-template <class T> bool tma_can_reach(const T* data, int64_t fast, int64_t slow) {
-    return reinterpret_cast<uintptr_t>(data) % 16 == 0 && fast == 1 && slow % 8 == 0 && slow > 0;
-}
-template <class T> Feed feed_of(const Matrix<const T>& m, int K) {
-    if (K == 0) return Feed::by_hand;
-    if (tma_can_reach(m.data, m.right, m.down)) return Feed::tma_along_k;
-    return tma_can_reach(m.data, m.down, m.right) ? Feed::tma_along_i : Feed::by_hand;
-}
-template <class T> CUtensorMap map_of(const Matrix<const T>& m, Feed feed, int length, int K, int box_rows) {
-    if (feed == Feed::tma_along_k) return device::tensor_map(m.data, length, K, m.down, box_rows);
-    if (feed == Feed::tma_along_i) return device::tensor_map(m.data, K, length, m.right, BK);
-    return {};
-}
-
-// Where strides or alignment are not for TMA, the producers write the tile themselves, k-fastest and swizzled as TMA would.
-template <int LENGTH, class T>
-__device__ void write_tile(T* tile, const Matrix<const T>& m, int first, int k0, int length, int K, int thread) {
-    for (int at = thread; at < LENGTH * BK; at += 128) {
-        const int i = m.down == 1 ? at % LENGTH : at / BK, k = m.down == 1 ? at / LENGTH : at % BK;
-        tile[i * BK + (k / 8 ^ i % 8) * 8 + k % 8] = first + i < length && k0 + k < K ? m(first + i, k0 + k) : T(0.0f);
-    }
-}
-
-template <int TA, int TB> __device__ void multiply_add(float (&d)[128], uint64_t a, uint64_t b, __nv_bfloat16) {
-    device::wgmma_m64n256k16_bf16<TA, TB>(d, a, b);
-}
-template <int TA, int TB> __device__ void multiply_add(float (&d)[128], uint64_t a, uint64_t b, __half) {
-    device::wgmma_m64n256k16_fp16<TA, TB>(d, a, b);
-}
-
-template <int TA, int TB> __device__ void multiply_add(float (&d)[64], uint64_t a, uint64_t b, __nv_bfloat16) {
-    device::wgmma_m64n128k16_bf16<TA, TB>(d, a, b);
-}
-template <int TA, int TB> __device__ void multiply_add(float (&d)[64], uint64_t a, uint64_t b, __half) {
-    device::wgmma_m64n128k16_fp16<TA, TB>(d, a, b);
-}
-template <int TA, int TB> __device__ void multiply_add(float (&d)[32], uint64_t a, uint64_t b, __nv_bfloat16) {
-    device::wgmma_m64n64k16_bf16<TA, TB>(d, a, b);
-}
-template <int TA, int TB> __device__ void multiply_add(float (&d)[32], uint64_t a, uint64_t b, __half) {
-    device::wgmma_m64n64k16_fp16<TA, TB>(d, a, b);
-}
-
-// The products of one stage, as a group; A: the 64 rows of this warpgroup. B has 2 SUMS columns.
-template <int TA, int TB, class T, int SUMS> __device__ void multiply_stage(float (&sum)[SUMS], const T* A, const T* B) {
-    const uint64_t a = device::wgmma_descriptor(A, BOX * sizeof(T)), b = device::wgmma_descriptor(B, BOX * sizeof(T));
-    device::wgmma_fence();
-#pragma unroll
-    for (int k = 0; k < BK / 16; ++k) multiply_add<TA, TB>(sum, a + k * (TA ? 128 : 2), b + k * (TB ? 128 : 2), T());
-    device::wgmma_commit();
-}
 
 // Tiles are computed in groups of rows, a column of the group after the other: blocks that run at the same time share rows of A and
 // columns of B in the L2 cache.

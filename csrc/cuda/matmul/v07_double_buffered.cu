@@ -41,20 +41,17 @@ __global__ void __launch_bounds__(THREADS)
     c.store(p, tile, epilogue.of_batch(problem, blockIdx.z));
 }
 
-template <class E> void run(Array& out, const Array& a, const Array& b, const E& epilogue) {
-    for_batches<float>(out, a, b, [&](const Problem<float>& p) {
+struct DoubleBuffered {
+    template <class E> void operator()(const Problem<float>& p, const E& epilogue) const {
         const Quads a_way = quads_of(p.A), b_way = quads_of(p.B.transposed());
         launch(matmul_double_buffered<E>, grid_of_tiles<BM, BN>(p), THREADS, 0, current_stream, p, a_way, b_way, epilogue);
-    });
-}
+    }
+};
 
-void double_buffered(Array& out, const Array& a, const Array& b) { run(out, a, b, Plain()); }
-void double_buffered_gemm(Array& out, const Array& a, const Array& b, const Array& c0, const Array& bias, double alpha, double beta,
-                          int64_t activation) {
-    run(out, a, b, Fused<float>(out, c0, bias, alpha, beta, activation));
-}
+// By name: im2col multiplies with it too.
+void double_buffered(Array& out, const Array& a, const Array& b) { plain<DoubleBuffered, float>(out, a, b); }
 
 TG_KERNEL(matmul, "cuda/v07_double_buffered", "float32", double_buffered)
-TG_KERNEL(gemm, "cuda/v07_double_buffered", "float32", double_buffered_gemm)
+TG_KERNEL(gemm, "cuda/v07_double_buffered", "float32", (fused<DoubleBuffered, float>))
 
 }  // namespace tg::matmul

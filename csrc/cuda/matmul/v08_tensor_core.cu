@@ -87,32 +87,16 @@ __global__ void __launch_bounds__(THREADS)
 #endif
 }
 
-template <class T, class E> void run(const Problem<T>& p, const E& epilogue) {
-    const Chunks a_way = chunks_of(p.A), b_way = chunks_of(p.B.transposed());
-    launch(matmul_tensor_core<T, E>, grid_of_tiles<BM, BN>(p), THREADS, SHARED<T>, current_stream, p, a_way, b_way, epilogue);
-}
+struct TensorCore {
+    template <class T, class E> void operator()(const Problem<T>& p, const E& epilogue) const {
+        const Chunks a_way = chunks_of(p.A), b_way = chunks_of(p.B.transposed());
+        launch(matmul_tensor_core<T, E>, grid_of_tiles<BM, BN>(p), THREADS, SHARED<T>, current_stream, p, a_way, b_way, epilogue);
+    }
+};
 
-void tensor_core(Array& out, const Array& a, const Array& b) {
-    by_dtype<__nv_bfloat16, __half>(out, a, b, []<class T>(const Problem<T>& p) { run(p, Plain()); });
-}
-void tensor_core_gemm(Array& out, const Array& a, const Array& b, const Array& c0, const Array& bias, double alpha, double beta,
-                      int64_t activation) {
-    by_dtype<__nv_bfloat16, __half>(out, a, b, [&]<class T>(const Problem<T>& p) {
-        run(p, Fused<T>(out, c0, bias, alpha, beta, activation));
-    });
-}
-
-void tensor_core_tf32(Array& out, const Array& a, const Array& b) {
-    for_batches<float>(out, a, b, [](const Problem<float>& p) { run(p, Plain()); });
-}
-void tensor_core_tf32_gemm(Array& out, const Array& a, const Array& b, const Array& c0, const Array& bias, double alpha, double beta,
-                           int64_t activation) {
-    for_batches<float>(out, a, b, [&](const Problem<float>& p) { run(p, Fused<float>(out, c0, bias, alpha, beta, activation)); });
-}
-
-TG_KERNEL(matmul, "cuda/v08_tensor_core", "bfloat16 float16", tensor_core, Chips{80})
-TG_KERNEL(matmul, "cuda/v08_tensor_core_tf32", "float32", tensor_core_tf32, Chips{80})
-TG_KERNEL(gemm, "cuda/v08_tensor_core", "bfloat16 float16", tensor_core_gemm, Chips{80})
-TG_KERNEL(gemm, "cuda/v08_tensor_core_tf32", "float32", tensor_core_tf32_gemm, Chips{80})
+TG_KERNEL(matmul, "cuda/v08_tensor_core", "bfloat16 float16", (plain<TensorCore, __nv_bfloat16, __half>), Chips{80})
+TG_KERNEL(matmul, "cuda/v08_tensor_core_tf32", "float32", (plain<TensorCore, float>), Chips{80})
+TG_KERNEL(gemm, "cuda/v08_tensor_core", "bfloat16 float16", (fused<TensorCore, __nv_bfloat16, __half>), Chips{80})
+TG_KERNEL(gemm, "cuda/v08_tensor_core_tf32", "float32", (fused<TensorCore, float>), Chips{80})
 
 }  // namespace tg::matmul

@@ -9,21 +9,7 @@ namespace tg::matmul {
 
 using namespace hopper;
 
-namespace {
-
-// Brings LENGTH rows of an operand: the whole tile by hand, or its boxes by one thread's TMA.
-template <int LENGTH, class T>
-__device__ void feed_tile(T* tile, const Matrix<const T>& m, const CUtensorMap& map, Feed feed, int first, int k0, int length, int K,
-                          uint64_t* full, int thread) {
-    if (feed == Feed::by_hand) return write_tile<LENGTH>(tile, m, first, k0, length, K, thread);
-    if (thread != 0) return;
-    if (feed == Feed::tma_along_k) return device::tma_load_2d(tile, map, k0, first, full);
-    for (int i = 0; i < LENGTH; i += 64) device::tma_load_2d(tile + i * BK, map, first + i, k0, full);
-}
-
-}  // namespace
-
-template <class T, int TA, int TB, class E>  // TA, TB: the tiles lie i-fastest
+template <class T, class E>
 __global__ void __launch_bounds__(THREADS)
     matmul_persistent(const __grid_constant__ Problem<T> p, const __grid_constant__ CUtensorMap a_map,
                       const __grid_constant__ CUtensorMap b_map, const __grid_constant__ CUtensorMap c_map, Feed a_feed, Feed b_feed,
@@ -76,7 +62,7 @@ __global__ void __launch_bounds__(THREADS)
         for (const int last = step + steps; step < last; ++step) {
             const T* A = tiles + step % STAGES * STAGE;
             device::mbarrier_wait(&full[step % STAGES], step / STAGES % 2);
-            multiply_stage<TA, TB>(sum, A + warpgroup * BOX, A + TILE_A);
+            multiply_stage(sum, A + warpgroup * BOX, A + TILE_A, a_feed, b_feed);
             device::wgmma_wait<1>();  // the step before is done: its stage is free
             if (step > last - steps && lane == 0) device::mbarrier_arrive(&empty[(step - 1) % STAGES]);
         }
@@ -89,40 +75,25 @@ __global__ void __launch_bounds__(THREADS)
 #endif
 }
 
-template <class T, class E> void run_persistent(const Problem<T>& all, const E& epilogue) {
-    for (int batch = 0; batch < all.batches; ++batch) {  // a tensor map describes one matrix
-        Problem<T> p = all.of_batch(batch);
-        p.batches = 1;
-        const Matrix<const T> bt = p.B.transposed();
-        const Feed a = feed_of(p.A, p.K), b = feed_of(bt, p.K);
-        const CUtensorMap a_map = map_of(p.A, a, p.M, p.K, BM), b_map = map_of(bt, b, p.N, p.K, BN);
-        const bool tma_stores = tma_can_reach(p.C.data, p.C.right, p.C.down);
-        const CUtensorMap c_map = tma_stores ? device::tensor_map(p.C.data, p.M, p.N, p.C.down, 64) : CUtensorMap{};
-        const Raster raster = raster_of(ceil_div(p.M, BM), ceil_div(p.N, BN));
-        const int blocks = raster.tiles() < multiprocessors() ? raster.tiles() : multiprocessors();
-        const auto go = [&](auto kernel) {
-            launch(kernel, blocks, THREADS, SHARED, current_stream, p, a_map, b_map, c_map, a, b, tma_stores, raster,
+struct Persistent {
+    template <class T, class E> void operator()(const Problem<T>& all, const E& epilogue) const {
+        for (int batch = 0; batch < all.batches; ++batch) {  // a tensor map describes one matrix
+            Problem<T> p = all.of_batch(batch);
+            p.batches = 1;
+            const Matrix<const T> bt = p.B.transposed();
+            const Feed a = feed_of(p.A, p.K), b = feed_of(bt, p.K);
+            const CUtensorMap a_map = map_of(p.A, a, p.M, p.K, BM), b_map = map_of(bt, b, p.N, p.K, BN);
+            const bool tma_stores = tma_can_reach(p.C.data, p.C.right, p.C.down);
+            const CUtensorMap c_map = tma_stores ? device::tensor_map(p.C.data, p.M, p.N, p.C.down, 64) : CUtensorMap{};
+            const Raster raster = raster_of(ceil_div(p.M, BM), ceil_div(p.N, BN));
+            const int blocks = raster.tiles() < multiprocessors() ? raster.tiles() : multiprocessors();
+            launch(matmul_persistent<T, E>, blocks, THREADS, SHARED, current_stream, p, a_map, b_map, c_map, a, b, tma_stores, raster,
                    epilogue.of_batch(all, batch));
-        };
-        const bool ta = a == Feed::tma_along_i, tb = b == Feed::tma_along_i;
-        if (ta && tb) go(matmul_persistent<T, 1, 1, E>);
-        else if (ta) go(matmul_persistent<T, 1, 0, E>);
-        else if (tb) go(matmul_persistent<T, 0, 1, E>);
-        else go(matmul_persistent<T, 0, 0, E>);
+        }
     }
-}
+};
 
-void persistent(Array& out, const Array& a, const Array& b) {
-    by_dtype<__nv_bfloat16, __half>(out, a, b, []<class T>(const Problem<T>& p) { run_persistent(p, Plain()); });
-}
-void persistent_gemm(Array& out, const Array& a, const Array& b, const Array& c0, const Array& bias, double alpha, double beta,
-                     int64_t activation) {
-    by_dtype<__nv_bfloat16, __half>(out, a, b, [&]<class T>(const Problem<T>& p) {
-        run_persistent(p, Fused<T>(out, c0, bias, alpha, beta, activation));
-    });
-}
-
-TG_KERNEL(matmul, "cuda/v10_persistent", "bfloat16 float16", persistent, Chips{90, 99})
-TG_KERNEL(gemm, "cuda/v10_persistent", "bfloat16 float16", persistent_gemm, Chips{90, 99})
+TG_KERNEL(matmul, "cuda/v10_persistent", "bfloat16 float16", (plain<Persistent, __nv_bfloat16, __half>), Chips{90, 99})
+TG_KERNEL(gemm, "cuda/v10_persistent", "bfloat16 float16", (fused<Persistent, __nv_bfloat16, __half>), Chips{90, 99})
 
 }  // namespace tg::matmul

@@ -16,16 +16,6 @@ constexpr int CLUSTER = 2;
 constexpr unsigned BOTH = (1 << CLUSTER) - 1;
 constexpr int SHARE = BN / CLUSTER;  // columns of B that a block fetches for both
 
-// A is this block's own.
-template <class T>
-__device__ void feed_a(T* tile, const Matrix<const T>& m, const CUtensorMap& map, Feed feed, int first, int k0, int length, int K,
-                       uint64_t* full, int thread) {
-    if (feed == Feed::by_hand) return write_tile<BM>(tile, m, first, k0, length, K, thread);
-    if (thread != 0) return;
-    if (feed == Feed::tma_along_k) return device::tma_load_2d(tile, map, k0, first, full);
-    for (int i = 0; i < BM; i += 64) device::tma_load_2d(tile + i * BK, map, first + i, k0, full);
-}
-
 // B is shared: this block's half goes to the same place in both blocks and signals the barrier of each. By hand, each writes its own.
 template <class T>
 __device__ void feed_b(T* tile, const Matrix<const T>& m, const CUtensorMap& map, Feed feed, int first, int k0, int length, int K,
@@ -44,7 +34,7 @@ __device__ void free_stage(uint64_t* empty, int lane) {
 
 }  // namespace
 
-template <class T, int TA, int TB, class E>  // TA, TB: the tiles lie i-fastest
+template <class T, class E>
 __global__ void __launch_bounds__(THREADS)
     matmul_cluster(const __grid_constant__ Problem<T> p, const __grid_constant__ CUtensorMap a_map,
                    const __grid_constant__ CUtensorMap b_map, const __grid_constant__ CUtensorMap c_map, Feed a_feed, Feed b_feed,
@@ -78,7 +68,7 @@ __global__ void __launch_bounds__(THREADS)
                 T* const A = tiles + s * STAGE;
                 device::mbarrier_wait_cluster(&empty[s], (step / STAGES + 1) % 2);  // the first time round at once
                 if (thread == 0 && bytes) device::mbarrier_arrive_expect(&full[s], bytes);
-                feed_a(A, p.A, a_map, a_feed, row * BM, k, p.M, p.K, &full[s], thread);
+                feed_tile<BM>(A, p.A, a_map, a_feed, row * BM, k, p.M, p.K, &full[s], thread);
                 feed_b(A + TILE_A, p.B.transposed(), b_map, b_feed, column * BN, k, p.N, p.K, &full[s], thread, rank);
                 if (!alone) {
                     device::fence_async_proxy();
@@ -98,7 +88,7 @@ __global__ void __launch_bounds__(THREADS)
             for (const int last = step + steps; step < last; ++step) {
                 const T* A = tiles + step % STAGES * STAGE;
                 device::mbarrier_wait(&full[step % STAGES], step / STAGES % 2);
-                multiply_stage<TA, TB>(sum, A + warpgroup * BOX, A + TILE_A);
+                multiply_stage(sum, A + warpgroup * BOX, A + TILE_A, a_feed, b_feed);
                 device::wgmma_wait<1>();  // the step before is done: its stage is free
                 if (step > last - steps) free_stage(&empty[(step - 1) % STAGES], lane);
             }
@@ -114,40 +104,25 @@ __global__ void __launch_bounds__(THREADS)
 #endif
 }
 
-template <class T, class E> void run_cluster(const Problem<T>& all, const E& epilogue) {
-    for (int batch = 0; batch < all.batches; ++batch) {  // a tensor map describes one matrix
-        Problem<T> p = all.of_batch(batch);
-        p.batches = 1;
-        const Matrix<const T> bt = p.B.transposed();
-        const Feed a = feed_of(p.A, p.K), b = feed_of(bt, p.K);
-        const CUtensorMap a_map = map_of(p.A, a, p.M, p.K, BM), b_map = map_of(bt, b, p.N, p.K, SHARE);
-        const bool tma_stores = tma_can_reach(p.C.data, p.C.right, p.C.down);
-        const CUtensorMap c_map = tma_stores ? device::tensor_map(p.C.data, p.M, p.N, p.C.down, 64) : CUtensorMap{};
-        const Raster raster = raster_of(ceil_div(p.M, CLUSTER * BM), ceil_div(p.N, BN));  // of pairs; the last may be half outside of C
-        const int room = multiprocessors() / CLUSTER, clusters = raster.tiles() < room ? raster.tiles() : room;
-        const auto go = [&](auto kernel) {
-            launch_clusters(kernel, CLUSTER * clusters, CLUSTER, THREADS, SHARED, current_stream, p, a_map, b_map, c_map, a, b,
-                            tma_stores, raster, epilogue.of_batch(all, batch));
-        };
-        const bool ta = a == Feed::tma_along_i, tb = b == Feed::tma_along_i;
-        if (ta && tb) go(matmul_cluster<T, 1, 1, E>);
-        else if (ta) go(matmul_cluster<T, 1, 0, E>);
-        else if (tb) go(matmul_cluster<T, 0, 1, E>);
-        else go(matmul_cluster<T, 0, 0, E>);
+struct Cluster {
+    template <class T, class E> void operator()(const Problem<T>& all, const E& epilogue) const {
+        for (int batch = 0; batch < all.batches; ++batch) {  // a tensor map describes one matrix
+            Problem<T> p = all.of_batch(batch);
+            p.batches = 1;
+            const Matrix<const T> bt = p.B.transposed();
+            const Feed a = feed_of(p.A, p.K), b = feed_of(bt, p.K);
+            const CUtensorMap a_map = map_of(p.A, a, p.M, p.K, BM), b_map = map_of(bt, b, p.N, p.K, SHARE);
+            const bool tma_stores = tma_can_reach(p.C.data, p.C.right, p.C.down);
+            const CUtensorMap c_map = tma_stores ? device::tensor_map(p.C.data, p.M, p.N, p.C.down, 64) : CUtensorMap{};
+            const Raster raster = raster_of(ceil_div(p.M, CLUSTER * BM), ceil_div(p.N, BN));  // of pairs; the last may be half outside
+            const int room = multiprocessors() / CLUSTER, clusters = raster.tiles() < room ? raster.tiles() : room;
+            launch_clusters(matmul_cluster<T, E>, CLUSTER * clusters, CLUSTER, THREADS, SHARED, current_stream, p, a_map, b_map, c_map,
+                            a, b, tma_stores, raster, epilogue.of_batch(all, batch));
+        }
     }
-}
+};
 
-void cluster(Array& out, const Array& a, const Array& b) {
-    by_dtype<__nv_bfloat16, __half>(out, a, b, []<class T>(const Problem<T>& p) { run_cluster(p, Plain()); });
-}
-void cluster_gemm(Array& out, const Array& a, const Array& b, const Array& c0, const Array& bias, double alpha, double beta,
-                  int64_t activation) {
-    by_dtype<__nv_bfloat16, __half>(out, a, b, [&]<class T>(const Problem<T>& p) {
-        run_cluster(p, Fused<T>(out, c0, bias, alpha, beta, activation));
-    });
-}
-
-TG_KERNEL(matmul, "cuda/v11_cluster", "bfloat16 float16", cluster, Chips{90, 99})
-TG_KERNEL(gemm, "cuda/v11_cluster", "bfloat16 float16", cluster_gemm, Chips{90, 99})
+TG_KERNEL(matmul, "cuda/v11_cluster", "bfloat16 float16", (plain<Cluster, __nv_bfloat16, __half>), Chips{90, 99})
+TG_KERNEL(gemm, "cuda/v11_cluster", "bfloat16 float16", (fused<Cluster, __nv_bfloat16, __half>), Chips{90, 99})
 
 }  // namespace tg::matmul
