@@ -1,7 +1,7 @@
 // The idea: random bits are a function of the element's number, so a thread makes the four words of its Philox block and needs no state.
 // Before it: nothing. The bits are those of the CPU kernel, and backward draws them again.
 // Ownership: a thread owns four rows, elements that share a word each, and then those a whole grid further on.
-// Bottleneck: bandwidth of memory where a row is one element; longer rows (whole channels) are walked by one lane, not coalesced.
+// Bottleneck: bandwidth of memory where a row is one element, four at a time; longer rows (whole channels) are walked by one lane.
 // Measure: python -m tensorgrad lab drop --kernel cuda/v00_philox
 #include "../pointwise/formulas.h"
 
@@ -30,6 +30,11 @@ template <class C> struct Drop {
     uint64_t seed;
     unsigned last;  // the largest word that keeps
     C on, plus, minus;
+
+    template <class S> __device__ S of(S x, unsigned word) const {
+        const bool keep = word <= last;
+        return S(std::fma(C(x), keep ? on : C(0), keep ? plus : minus));  // one rounding everywhere, whatever a compiler contracts
+    }
 };
 
 template <class S, class C> __global__ void __launch_bounds__(THREADS) drop(S* y, const S* x, const __grid_constant__ Drop<C> d) {
@@ -39,10 +44,28 @@ template <class S, class C> __global__ void __launch_bounds__(THREADS) drop(S* y
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
             const int64_t row = b * 4 + i;
-            const bool keep = words[i] <= d.last;
-            const C factor = keep ? d.on : C(0), offset = keep ? d.plus : d.minus;
-            for (int64_t j = 0; row < d.rows && j < d.run; ++j) y[row * d.run + j] = S(C(x[row * d.run + j]) * factor + offset);
+            for (int64_t j = 0; row < d.rows && j < d.run; ++j) y[row * d.run + j] = d.of(x[row * d.run + j], words[i]);
         }
+    }
+}
+
+// Rows of one element, at aligned addresses: the four of a block are one access.
+template <class S, class C> __global__ void __launch_bounds__(THREADS) drop_fours(S* y, const S* x, const __grid_constant__ Drop<C> d) {
+    struct alignas(4 * sizeof(S)) Four {
+        S at[4];
+    };
+    for (int64_t b = blockIdx.x * int64_t(THREADS) + threadIdx.x; b * 4 < d.rows; b += gridDim.x * int64_t(THREADS)) {
+        const uint4 word = philox(d.seed, uint64_t(d.first_block + b));
+        const unsigned words[4] = {word.x, word.y, word.z, word.w};
+        Four four;
+        const bool whole = b * 4 + 4 <= d.rows;
+        if (whole) four = reinterpret_cast<const Four*>(x)[b];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            if (whole) four.at[i] = d.of(four.at[i], words[i]);
+            else if (b * 4 + i < d.rows) y[b * 4 + i] = d.of(x[b * 4 + i], words[i]);
+        }
+        if (whole) reinterpret_cast<Four*>(y)[b] = four;
     }
 }
 
@@ -54,7 +77,10 @@ void run(Array& y, const Array& x, int64_t seed, int64_t first_block, int64_t li
         const Drop<C> d{x.shape[0], x.shape[1], first_block, uint64_t(seed), unsigned(limit ? limit - 1 : 0), limit ? C(scale) : C(0),
                         C(limit ? shift : dropped), C(dropped)};
         const int64_t blocks = ((d.rows + 3) / 4 + THREADS - 1) / THREADS;
-        launch(drop<S, C>, unsigned(blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS), THREADS, 0, current_stream, y.ptr<S>(), x.ptr<const S>(), d);
+        const bool fours = d.run == 1 && reinterpret_cast<uintptr_t>(y.data) % (4 * sizeof(S)) == 0 &&
+                           reinterpret_cast<uintptr_t>(x.data) % (4 * sizeof(S)) == 0;
+        launch(fours ? drop_fours<S, C> : drop<S, C>, unsigned(blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS), THREADS, 0, current_stream,
+               y.ptr<S>(), x.ptr<const S>(), d);
     });
 }
 TG_KERNEL(drop, "cuda/v00_philox", TG_FLOATS, run)

@@ -14,10 +14,10 @@ __global__ void max_pool2d_channels_last(Strided<T> y, Strided<I> indices, Strid
     const int64_t thread = int64_t(blockIdx.x) * THREADS + threadIdx.x;
     if (thread >= out.size() / WIDE) return;
     const auto [n, c, i, j] = out.channels_last(thread, WIDE);
-    Chunk<T> best = load(x.at(n, c, rows.begin(i), columns.begin(j)));
+    Chunk<T> best;
     int at[WIDE];
 #pragma unroll
-    for (int v = 0; v < WIDE; ++v) at[v] = rows.begin(i) * width + columns.begin(j);
+    for (int v = 0; v < WIDE; ++v) best.at[v] = T(-INFINITY), at[v] = rows.begin(i) * width + columns.begin(j);
     for (int h = rows.begin(i); h < rows.end(i); h += rows.step)
         for (int w = columns.begin(j); w < columns.end(j); w += columns.step) {
             const Chunk<T> values = load(x.at(n, c, h, w));
@@ -29,9 +29,11 @@ __global__ void max_pool2d_channels_last(Strided<T> y, Strided<I> indices, Strid
                 }
         }
     store(y.at(n, c, i, j), best);
-    if (indices.data)
+    if (!indices.data) return;
+    Chunk<I, WIDE> places;
 #pragma unroll
-        for (int v = 0; v < WIDE; ++v) indices.at(n, c, i, j)[v] = I(at[v]);
+    for (int v = 0; v < WIDE; ++v) places.at[v] = I(at[v]);
+    store(indices.at(n, c, i, j), places);
 }
 
 template <class T, class I>
@@ -45,10 +47,10 @@ __global__ void pool_scatter_channels_last(Strided<T> dx, Strided<const T> g, St
     for (int i = rows.begin(h); i < rows.end(h); ++i)
         for (int j = columns.begin(w); j < columns.end(w); ++j) {
             const Chunk<T> values = load(g.at(n, c, i, j));
-            const I* at = indices.at(n, c, i, j);
+            const auto places = load<WIDE>(indices.at(n, c, i, j));
 #pragma unroll
             for (int v = 0; v < WIDE; ++v)
-                if (at[v] == I(h) * out.W + w) sum[v] += Sum<T>(values.at[v]);
+                if (places.at[v] == I(h) * out.W + w) sum[v] += Sum<T>(values.at[v]);
         }
     Chunk<T> result;
 #pragma unroll
@@ -62,7 +64,7 @@ void max_pool2d_chunks(Array& y, Array& indices, const Array& x, int64_t kh, int
     by_dtype<float, double, __nv_bfloat16, __half>(y.dtype, [&]<class T>() {
         check_layout<T>(y);
         check_layout<T>(x);
-        if (indices && indices.strides[1] != 1) throw std::invalid_argument("needs the indices' channels last in memory");
+        if (indices) check_layout<T>(indices);
         by_index(indices, [&]<class I>() {
             const Shape out(y);
             launch_chunks<T>(max_pool2d_channels_last<T, I>, out, strided<T>(y), strided<I>(indices), strided<const T>(x), out,
@@ -78,7 +80,7 @@ void pool_scatter_chunks(Array& dx, const Array& g, const Array& indices, const 
     by_dtype<float, double, __nv_bfloat16, __half>(dx.dtype, [&]<class T>() {
         check_layout<T>(dx);
         check_layout<T>(g);
-        if (indices.strides[1] != 1) throw std::invalid_argument("needs the indices' channels last in memory");
+        check_layout<T>(indices);
         by_index(indices, [&]<class I>() {
             const Shape out(dx);
             launch_chunks<T>(pool_scatter_channels_last<T, I>, out, strided<T>(dx), strided<const T>(g), strided<const I>(indices), out,

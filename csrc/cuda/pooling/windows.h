@@ -73,14 +73,27 @@ template <class... P, class... A> void launch_each(void (*kernel)(P...), const S
     if (out.size()) launch(kernel, blocks_for(out.size(), THREADS), THREADS, 0, current_stream, arguments...);
 }
 
-// 16 bytes of neighbouring channels.
-template <class T> struct alignas(16) Chunk {
-    static constexpr int WIDE = 16 / sizeof(T);
+// Neighbouring channels: 16 bytes, or as many of another type as go with 16 bytes; moved 16 bytes at a time.
+template <class T, int N = 16 / sizeof(T)> struct alignas(16) Chunk {
+    static constexpr int WIDE = N;
     T at[WIDE];
 };
-template <class T> __device__ Chunk<T> load(const T* from) { return *reinterpret_cast<const Chunk<T>*>(from); }
-template <class T> __device__ void store(T* to, const Chunk<T>& chunk) { *reinterpret_cast<Chunk<T>*>(to) = chunk; }
+template <int N = 0, class T> __device__ auto load(const T* from) {
+    Chunk<T, N ? N : 16 / sizeof(T)> chunk;
+    uint4 raw[sizeof chunk / 16];
+#pragma unroll
+    for (unsigned i = 0; i < sizeof chunk / 16; ++i) raw[i] = reinterpret_cast<const uint4*>(from)[i];
+    memcpy(static_cast<void*>(&chunk), raw, sizeof chunk);
+    return chunk;
+}
+template <class T, int N> __device__ void store(T* to, const Chunk<T, N>& chunk) {
+    uint4 raw[sizeof chunk / 16];
+    memcpy(static_cast<void*>(raw), static_cast<const void*>(&chunk), sizeof chunk);
+#pragma unroll
+    for (unsigned i = 0; i < sizeof chunk / 16; ++i) reinterpret_cast<uint4*>(to)[i] = raw[i];
+}
 
+// Of an array of T, or of indices that go with one.
 template <class T> void check_layout(const Array& a) {
     bool good = a.strides[1] == 1 && a.shape[1] % Chunk<T>::WIDE == 0 && reinterpret_cast<uintptr_t>(a.data) % 16 == 0;
     for (int d : {0, 2, 3}) good = good && (a.shape[d] == 1 || a.strides[d] % Chunk<T>::WIDE == 0);
