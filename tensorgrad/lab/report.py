@@ -42,10 +42,14 @@ class Line:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """What is wrong with these accesses. A row that starts inside a sector costs one sector more a request: that is not marked."""
+        """What is wrong with these accesses. A row that starts inside a sector costs one sector more a request: that is not marked.
+
+        Divergent is what fewer than half of the lanes take part in.
+        """
         return (*(["uncoalesced"] if self.sectors - self.ideal_sectors > self.requests else []),
                 *(["bank conflicts"] if self.wavefronts > self.ideal_wavefronts else []),
-                *(["atomic conflicts"] if self.conflicts else []))
+                *(["atomic conflicts"] if self.conflicts else []),
+                *(["divergent"] if self.bytes_per_lane and self.lanes < 16 * self.requests else []))
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,8 @@ class Launch:
     failed: bool
     lines: tuple[Line, ...]
     instructions: tuple[Instruction, ...]
-    branches: dict[str, int] | None  # executions, partial: those that not all active lanes took; None: not counted
+    sectors_read: int  # distinct ones of global memory: what a cache that keeps everything would fetch
+    sectors_written: int
     races: tuple[Race, ...]
     occupancy: Occupancy | None = None
     registers_from: str = ""  # where the number of registers is from, or why it is unknown
@@ -176,14 +181,20 @@ class Report:
 
     @property
     def totals(self) -> dict[str, Any]:
-        """Sums over all launches; ratios are None where there is nothing to divide by."""
+        """Sums over all launches; ratios are None where there is nothing to divide by.
+
+        `global_traffic` is what requests ask for, without caches; `footprint` the distinct sectors each launch reads and writes, the
+        traffic behind a cache that keeps what a launch comes back to. `divergence` is the share of lanes that are idle while their
+        warp accesses memory.
+        """
         lines = self.lines
         on = {space: [line for line in lines if line.space == space] for space in ("global", "shared")}
         warps = [line for line in on["global"] if line.bytes_per_lane]  # what a TMA or wgmma moves at once is no request of a warp
         banked = [line for line in on["shared"] if line.bytes_per_lane]
         traffic = SECTOR * _sum(on["global"], "sectors")
         least = _known(c.least_bytes for c in self.calls)
-        partial = [launch.branches for launch in self.launches]
+        footprint = SECTOR * sum(launch.sectors_read + launch.sectors_written for launch in self.launches)
+        issued = sum(line.requests for line in lines if line.bytes_per_lane)
         return {
             "global_bytes": _sum(on["global"], "bytes"),
             "global_traffic": traffic,
@@ -191,14 +202,16 @@ class Report:
             "global_stores": SECTOR * _sum([line for line in on["global"] if line.access != "load"], "sectors"),
             "least_bytes": least,
             "traffic_to_least": _ratio(traffic, least or 0),
+            "footprint": footprint,
+            "footprint_to_least": _ratio(footprint, least or 0),
             "sectors_per_request": _per_request(warps, "sectors"),
             "ideal_sectors_per_request": _per_request(warps, "ideal_sectors"),
             "shared_bytes": _sum(on["shared"], "bytes"),
             "wavefronts_per_request": _per_request(banked, "wavefronts"),
             "ideal_wavefronts_per_request": _per_request(banked, "ideal_wavefronts"),
             "lanes_per_request": _per_request([line for line in lines if line.bytes_per_lane], "lanes"),
+            "divergence": 1 - _sum([line for line in lines if line.bytes_per_lane], "lanes") / (32 * issued) if issued else None,
             "barriers": sum(n for kind, n in self.instructions.items() if kind.endswith("barrier")),
-            "branches": None if None in partial or not partial else {k: sum(b[k] for b in partial if b) for k in ("executions", "partial")},
             "races": sum(race.count for race in self.races) if self.raced else None,
         }
 

@@ -136,13 +136,14 @@ def _summary(report: Report) -> Iterator[Any]:
     t = report.totals
     rows = []
     if any(launch.lines for launch in report.launches):
-        least = f" = {t['traffic_to_least']:.2f} x the least, {t['least_bytes']:,.0f} bytes" if t["traffic_to_least"] is not None else ""
-        rows += [("global traffic", f"{t['global_traffic']:,} bytes{least} (loads {t['global_loads']:,}, stores {t['global_stores']:,})"),
+        rows += [("global traffic", f"{t['global_traffic']:,} bytes{_times(t['traffic_to_least'])} (loads {t['global_loads']:,}, "
+                                    f"stores {t['global_stores']:,})"),
+                 ("least traffic", "-" if t["least_bytes"] is None else f"{t['least_bytes']:,.0f} bytes"),
+                 ("footprint", f"{t['footprint']:,} bytes{_times(t['footprint_to_least'])}: traffic behind a cache that keeps everything"),
+                 ("divergence", "-" if t["divergence"] is None else f"{100 * t['divergence']:.1f}% of lanes idle in accesses"),
                  ("sectors/request", f"{_two(t['sectors_per_request'])}, ideal {_two(t['ideal_sectors_per_request'])}"),
                  ("wavefronts/request", f"{_two(t['wavefronts_per_request'])}, ideal {_two(t['ideal_wavefronts_per_request'])}"),
                  ("instructions", ", ".join(f"{n:,} {kind}" for kind, n in report.instructions.items()))]
-        if t["branches"]:
-            rows.append(("divergence", f"{t['branches']['partial']:,} of {t['branches']['executions']:,} branches part a warp"))
     for occupied in dict.fromkeys(_occupied(launch) for launch in report.launches):
         rows.append(("occupancy", occupied))
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
@@ -154,6 +155,10 @@ def _summary(report: Report) -> Iterator[Any]:
     yield table
     if report.raced:
         yield from _races(report.races) if report.races else [Text("races               none found", style="green")]
+
+
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f" = {ratio:.2f} x the least"
 
 
 def _occupied(launch: Launch) -> str:

@@ -117,8 +117,10 @@ class MaxPool2d(Op):
         yield Case(T(1, 1, 4, 4), 2, 0, error=(RuntimeError, "stride must be at least 1"))
         yield Case(T(1, 1, 4, 4), 1.5, error=(TypeError, "kernel_size must be an int or 2 ints"))
 
-    def cost(self, input: Any, kernel_size: Any, stride: Any = None, *args: Any, **kwargs: Any) -> tuple[float, float]:
+    def cost(self, input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+             return_indices: bool = False) -> tuple[float, float]:
         (kh, kw), n = tuple_of("", "", kernel_size, 2, 1), float(np.prod(input.shape))
         sh, sw = (kh, kw) if stride is None else tuple_of("", "", stride, 2, 1)
         outputs = n / (sh * sw)
-        return outputs * (kh * kw - 1), (n + outputs) * input.dtype.itemsize
+        indices = 8 if return_indices else 4 if input.requires_grad else 0  # bytes of one
+        return outputs * (kh * kw - 1), (n + outputs) * input.dtype.itemsize + outputs * indices

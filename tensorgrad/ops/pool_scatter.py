@@ -1,6 +1,7 @@
 """pool_scatter and pool_gather: along the flat last dims of each plane, by index; the gradients of max pooling, one of the other."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -59,6 +60,10 @@ class PoolScatter(Op):
             for value, at in zip(x[p].ravel(), indices[p].ravel(), strict=True):
                 y[p].reshape(-1)[at] += value
         return y
+
+    def cost(self, input: Any, indices: Any, size: Any, reach: Any = None) -> tuple[float, float]:
+        outputs = math.prod(input.shape[: len(input.shape) - len(size)]) * math.prod(size)
+        return float(math.prod(input.shape)), float(input.nbytes + indices.nbytes + outputs * input.dtype.itemsize)
 
     def cases(self) -> Iterable[Case]:
         yield Case(T(2, 3, 2, 2), T(2, 3, 2, 2, dtype="int64", low=0, high=12), (4, 3))

@@ -145,6 +145,7 @@ void tma_moves(void* shared, const void* global, unsigned bytes) {
             t.bytes += bytes;
             const uintptr_t sector = reinterpret_cast<uintptr_t>(global) / 32;
             t.sectors += sector != load.sector;
+            recorder.requests.footprint.touch(reinterpret_cast<uintptr_t>(global), bytes, true, false);
             load.sector = sector;
         }
     }
@@ -187,6 +188,7 @@ void tma_stores(const void* shared, void* global, unsigned bytes) {
         t.bytes += bytes;
         const uintptr_t sector = reinterpret_cast<uintptr_t>(global) / 32;
         t.sectors += sector != stored.sector;
+        recorder.requests.footprint.touch(reinterpret_cast<uintptr_t>(global), bytes, false, true);
         stored.sector = sector;
     }
     if (!recorder.races) return;

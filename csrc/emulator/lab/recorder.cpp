@@ -55,6 +55,8 @@ void Recorder::launch_ends(bool failed) {
         if (a.cells) unmap_cells(a.cells, bytes_of(a));
     arrays_.clear();
     record.totals = requests.totals;
+    record.sectors_read = requests.footprint.read();
+    record.sectors_written = requests.footprint.written();
     done.push_back(std::move(record));
 }
 

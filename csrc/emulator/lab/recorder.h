@@ -58,6 +58,7 @@ struct LaunchRecord {
     uint64_t blocks = 0, warps = 0;
     bool failed = false;
     std::vector<Totals> totals;  // by site
+    uint64_t sectors_read = 0, sectors_written = 0;  // distinct ones
     std::map<RaceKey, Race> races;
 };
 

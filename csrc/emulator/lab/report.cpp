@@ -113,7 +113,7 @@ std::string launch(const LaunchRecord& l, const std::vector<SourceLine>& source)
                   field("cluster", l.launch.cluster, 0), field("dynamic_shared", l.launch.dynamic_shared), field("static_shared", l.static_shared),
                   field("blocks", l.blocks), field("warps", l.warps), std::string("\"failed\": ") + (l.failed ? "true" : "false"),
                   list("lines", metrics ? lines(l, source) : std::vector<std::string>{}),
-                  list("instructions", metrics ? instructions(l, source) : std::vector<std::string>{}), std::string("\"branches\": null"),
+                  list("instructions", metrics ? instructions(l, source) : std::vector<std::string>{}), field("sectors_read", l.sectors_read), field("sectors_written", l.sectors_written),
                   list("races", races(l, source)));
 }
 

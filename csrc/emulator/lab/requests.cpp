@@ -40,6 +40,7 @@ void Requests::clear(const Sites* sites, unsigned warps) {
     totals.clear();
     open_.clear();
     touched_.assign(warps, {});
+    footprint.clear();
 }
 
 void Requests::grow(uint32_t site) {
@@ -97,9 +98,11 @@ void Requests::judge(uint32_t site, uint32_t mask, const uintptr_t* address) {
             ++t.ideal_wavefronts;
         }
     }
+    const bool reads = what.access != Access::store, writes = what.access != Access::load;
     if (along && what.access != Access::atomic) {
         if (what.space == Space::global) {
             const uintptr_t total = uintptr_t(n) * what.bytes;
+            footprint.touch(sorted[0], total, reads, writes);
             t.sectors += (sorted[0] + total - 1) / 32 - sorted[0] / 32 + 1;
             t.ideal_sectors += (total + 31) / 32;
         }
@@ -110,6 +113,7 @@ void Requests::judge(uint32_t site, uint32_t mask, const uintptr_t* address) {
     uintptr_t next = 0;  // the first sector not counted yet
     for (unsigned i = 0; i < n; ++i) {
         different += !i || sorted[i] != sorted[i - 1];
+        if (what.space == Space::global) footprint.touch(sorted[i], what.bytes, reads, writes);
         const uintptr_t first = std::max(sorted[i] / 32, next), last = (sorted[i] + what.bytes - 1) / 32;
         if (last >= first) sectors += unsigned(last - first + 1);
         next = std::max(next, last + 1);

@@ -2,6 +2,7 @@
 // lane comes to a place since its warp last met belongs to the n-th time of the other lanes. Each request is then judged by the
 // 32-byte sectors of global memory, or the wavefronts over the 32 banks of shared memory, that it takes.
 #pragma once
+#include "footprint.h"
 #include "sites.h"
 
 namespace emu::lab {
@@ -13,6 +14,7 @@ struct Totals {
 class Requests {
 public:
     std::vector<Totals> totals;  // by site
+    Footprint footprint;
 
     void clear(const Sites* sites, unsigned warps);  // at the start of a launch
     void add(uint32_t site, unsigned warp, unsigned lane, uintptr_t address) {
