@@ -2,7 +2,8 @@
 
 Counted by the lab, in two ways. What streams is held to its *requests*: whatever it fetches twice counts twice. What reuses tiles on
 purpose (products, convolutions, attention, windows, the weights and statistics of norms) is held to its *footprint*: the distinct
-sectors of each launch, so what one launch writes for the next one to read counts twice more.
+sectors of each launch, so what one launch writes for the next one to read counts twice more. Softmax, norms, optimizers and indexing say
+the same of themselves in the tests of their ladders, at shapes of their own.
 """
 from __future__ import annotations
 
