@@ -1,5 +1,5 @@
 """Bugs planted in copies of the rungs of the row-wise ladders, softmax, cross-entropy, layer norm, batch norm, recurrent cells, and of
-those of lists and indices, optimizers, clipping, indexed access: does the emulator show them? What counts as that is said in
+those of lists and indices, optimizers, clipping, indexed access, topk: does the emulator show them? What counts as that is said in
 tests/planted.py.
 """
 from __future__ import annotations
@@ -64,6 +64,9 @@ MUTANTS = [
     ("indexing/v02_pieces", "the pieces of the first place for all", "j = merge.first;", "j = 0;", 1),
     ("indexing/pick", "a row too many", "i < rows * pieces", "i <= rows * pieces", 1),
     ("indexing/pick", "pieces wider than the row", "places % 16 == 0", "places % 4 == 0", 1),
+    ("topk/v00_bitonic", "no barrier between the rounds", "__syncthreads();", "", 1),
+    ("topk/v00_bitonic", "equal entries as they come", "less == more ? place < b.place", "less == more ? false", 1),
+    ("topk/v00_bitonic", "no piece is better", "better || entry.before(entries[k - 1], largest)", "better", 1),
     ("indexing/row_dots", "lanes are not merged", "sum = device::warp_reduce(sum, device::Sum<Sum<T>>{});", "", 1),
     ("batch_norm/v01_welford/groups", "every group has the first one's weights", "group * per % C + i / S", "i / S", 1),
     ("batch_norm/v01_welford/groups", "the statistics of another group", "(s.C / s.per) + c / s.per", "(s.C / s.per) + c % s.per", 1),
@@ -204,7 +207,15 @@ def indices(rung):
         yield shape, "accumulate", [Preset(table)], [to, source, order, bounds, *pieces], [want], 1e-6
 
 
-CALLS = {"optimizer": steps, "indexing": indices, "rnn": cells, "softmax": softmaxes, "cross_entropy": cross_entropies,
+def largest(rung):
+    for n, k in ((37, 5), (2300, 9)):
+        x = np.random.default_rng(0).integers(0, n // 2, (2, n)).astype(np.float32)
+        at = np.argsort(-x, 1, kind="stable")[:, :k]
+        values = np.take_along_axis(x, at, 1)
+        yield f"{k} of {n}", "topk_pair", [values, at], [x, k, 1], [values, at], 0.0
+
+
+CALLS = {"topk": largest, "optimizer": steps, "indexing": indices, "rnn": cells, "softmax": softmaxes, "cross_entropy": cross_entropies,
          "layer_norm": lambda rung: norms(rung, ("layer_norm", "norm_backward"), [(33, 12), (5, 37), (3, 1100)], (1,)),
          "batch_norm": lambda rung: [*norms(rung, ("batch_norm", "batch_norm_backward"), [(5, 3, 7), (3, 2, 650), (40, 4, 1)], (0, 2)),
                                       *group_norms(rung)]}

@@ -1,7 +1,7 @@
 """The device `emu`: the CUDA kernels of `csrc/cuda`, run on the processor by the emulator. NumPy storage.
 
 An operation that has no CUDA kernel runs with its `cpu` kernel, which works on the same memory: `tg.kernels.list(device="emu")`
-shows which have one, `tg.kernels.use(op, "cuda")` insists on it. Orders (sort, topk, argsort, and the one that nms begins with) have none:
+shows which have one, `tg.kernels.use(op, "cuda")` insists on it. Whole orders (sort, argsort, and the one that nms begins with) have none:
 they are the storage's own, which is NumPy's stable sort here. New memory is filled with NaN, so that a kernel that leaves part
 of its output unwritten shows. `configure` sets the order in which threads start and when asynchronous work happens.
 """

@@ -1,16 +1,21 @@
 """topk: the k largest or smallest."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ..cases import Case, T
+from ..dispatch import Kernel
 from ..graph import Node
-from ..op import Op, fn
+from ..op import Op, fn, rung
 from ..tensor import Tensor, check_dim, wrap
 from .sort import Sorted, order
+
+ALL = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool"
+MOST = 1024  # entries of a row that a block keeps
 
 
 class TopK(Op):
@@ -21,6 +26,7 @@ class TopK(Op):
 
     name = "topk"
     composite = True
+    group = "topk_pair"
 
     def forward(self, input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
         return Sorted(*fn.topk_pair(input, k, dim, largest, sorted))
@@ -45,6 +51,7 @@ class TopKPair(Op):
 
     name = "topk_pair"
     function = method = False
+    defaults = ("cuda/v00_bitonic", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, k: int, dim: int, largest: bool, sorted: bool) -> tuple[Tensor, Tensor]:
         x = input.array if input.array.ndim else input.array.reshape(1)
@@ -52,18 +59,34 @@ class TopKPair(Op):
         n = x.shape[d]
         if not 0 <= k <= n:
             raise RuntimeError(f"topk: k is {k} but dim {d} of {tuple(input.shape)} has size {n}")
-        if n < 64 or 4 * k > n:
-            i = order(x, d, largest).take(range(k), axis=d)
-        else:
-            y = x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
-            i = y.argpartition(n - k if largest else k - 1, axis=d).take(range(n - k, n) if largest else range(k), axis=d)
-            i.sort(axis=d)  # among equal entries the order of their places
-            if sorted:
-                i = np.take_along_axis(i, order(np.take_along_axis(y, i, d), d, largest), d)
+        lead, xp = x.shape[:d] + x.shape[d + 1:], input.device.backend.xp
+        rows = math.prod(lead)
+        y, i = xp.empty((rows, k), x.dtype), xp.empty((rows, k), np.int64)
+        if y.size:
+            lines = xp.ascontiguousarray(xp.moveaxis(x, d, -1)).reshape(rows, n)
+            self.kernel(input.device, x, k <= MOST)(y, i, lines, k, int(largest))
+        y, i = (xp.moveaxis(a.reshape(*lead, k), -1, d) for a in (y, i))
         ctx.dim, ctx.indices, ctx.shape = d, i, x.shape
         shape = i.shape if input.array.ndim else i.shape[:0] if k else i.shape
         ctx.out, ctx.whole = shape, input.array.shape
-        return wrap(np.take_along_axis(x, i, d).reshape(shape), input.device), wrap(i.reshape(shape), input.device)
+        return wrap(y.reshape(shape), input.device), wrap(i.reshape(shape), input.device)
+
+    @staticmethod
+    @rung("cpu/numpy", types=ALL, writes=(0, 1))
+    def by_partition(y: Any, i: Any, x: Any, k: int, largest: int) -> None:
+        """np.argpartition, and the order of what it finds."""
+        n = x.shape[1]
+        if n < 64 or 4 * k > n:
+            i[...] = order(x, 1, bool(largest))[:, :k]
+        else:
+            wide = x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
+            part = wide.argpartition(n - k if largest else k - 1, axis=1)
+            found = np.sort(part[:, n - k:] if largest else part[:, :k], axis=1)  # among equal entries the order of their places
+            i[...] = np.take_along_axis(found, order(np.take_along_axis(wide, found, 1), 1, bool(largest)), 1)
+        y[...] = np.take_along_axis(x, i, 1)
+
+    def supports(self, kernel: Kernel, few: bool = True) -> str | None:
+        return f"keeps at most {MOST} entries" if kernel.rung == "v00_bitonic" and not few else None
 
     def backward(self, ctx: Node, g: Tensor, _: Tensor) -> Tensor:
         g = g.reshape(ctx.indices.shape)
@@ -73,4 +96,9 @@ class TopKPair(Op):
         return TopK.reference(self, x, k, dim, largest, sorted)  # type: ignore[arg-type]
 
     def cases(self) -> Iterable[Case]:
-        yield Case(T(4, 3, distinct=True), 2, 0, True, True)
+        yield from (Case(T(4, 3, distinct=True), 2, 0, True, True), Case(T(3, 130, distinct=True), 70, 1, False, True))
+
+    def cost(self, input: Any, k: int, dim: int, *args: Any) -> tuple[float, float]:
+        n = float(np.prod(input.shape))
+        kept = n / max(input.shape[dim] if input.shape else 1, 1) * k
+        return n, n * input.dtype.itemsize + kept * (input.dtype.itemsize + 8)
