@@ -36,9 +36,35 @@ MUTANTS = [
     ("v02_flash_tensor_core_backward", "no wait for the copies", "device::cp_async_wait<0>();", "", 3),
     ("v02_flash_tensor_core_backward", "the scale is forgotten", "dq, {p.scale, p.scale}", "dq, {1.0f, 1.0f}", 1),
     ("v02_flash_tensor_core_backward", "the next head a step late", "step / per_head, i0", "(step + 1) / per_head % p.group, i0", 2),
+    ("v03_flash_hopper", "the queries are not waited for", "device::mbarrier_wait(&q_full, 0);", "", 1),
+    ("v03_flash_hopper", "the keys of a phase before", "step / STAGES % 2);", "(step / STAGES + 1) % 2);", 1),
+    ("v03_flash_hopper", "the values are not waited for", "device::mbarrier_wait(&v_full[before], (step - 1) / STAGES % 2);", "", 1),
+    ("v03_flash_hopper", "the values of the other stage", "weights, Vs + before * TILE", "weights, Vs + stage * TILE", 1),
+    ("v03_flash_hopper", "keys fetched over those in use", "device::mbarrier_wait(&k_empty[s], free);", "", 1),
+    ("v03_flash_hopper", "values fetched over those in use", "device::mbarrier_wait(&v_empty[s], free);", "", 1),
+    ("v03_flash_hopper", "no wait for the scores", "device::wgmma_wait<1>();", "device::wgmma_wait<2>();", 1),
+    ("v03_flash_hopper", "weights and values touched while they are multiplied", "device::wgmma_wait<0>();", "", 2),
+    ("v03_flash_hopper", "no wait for the last values", "device::wgmma_wait<0>();", "", 3),
+    ("v03_flash_hopper", "nobody has the first turn", "if (warpgroup == 1) your_turn();", "", 1),
+    ("v03_flash_hopper", "a turn too few", "if (warpgroup == 0 || step + 1 < steps) your_turn();", "if (step + 1 < steps) your_turn();", 1),
+    ("v03_flash_hopper", "keys are not given back", "release(&k_empty[stage]);", "", 1),
+    ("v03_flash_hopper", "the diagonal is not tested", "from + N - 1 > row", "from > row", 1),
+    ("v03_flash_hopper", "missing keys count", "from + N > p.keys", "from > p.keys", 1),
+    ("v03_flash_hopper", "the sum is not rescaled", "sum[half] *= shrink[half];", "", 1),
+    ("v03_flash_hopper", "the values are not rescaled", "sum_of_values[e] *= shrink[e % 4 / 2];", ";", 1),
+    ("v03_flash_hopper", "half of a row's lanes", "lanes = 2", "lanes = 1", 1),
+    ("decode", "no wait for the copies", "device::cp_async_wait<0>();", "", 1),
+    ("decode", "no barrier after the wait", "__syncthreads();", "", 1),
+    ("decode", "no barrier before the scores are read", "__syncthreads();", "", 2),
+    ("decode", "no barrier before the weights are read", "__syncthreads();", "", 3),
+    ("decode", "a share too short", "ceil_div(tiles, parts.count)", "tiles / parts.count", 1),
+    ("decode", "the values are not rescaled", "values[r][0] *= shrink[r], ", "", 1),
+    ("decode", "one head of a group for all", "key_head * p.group + (first_row + r) / p.queries", "key_head * p.group", 1),
+    ("decode", "a share of the values is left out", "of < SHARES", "of < 1", 1),
 ]
 # batch, query heads, key heads, queries, keys, size, value size, causal, mask
 PROBLEMS = [(1, 2, 1, 70, 75, 24, 40, 1, "bias"), (1, 2, 1, 130, 75, 64, 64, 1, None), (1, 1, 1, 33, 200, 8, 8, 0, "rows")]
+LONGER = {"v03_flash_hopper": (1, 2, 1, 130, 700, 16, 16, 0, None), "decode": (1, 4, 2, 3, 700, 64, 40, 0, None)}  # for all of their stages
 
 
 def texts(rung, *bug):
@@ -47,8 +73,9 @@ def texts(rung, *bug):
 
 def calls(rung):
     backward = rung.endswith("_backward")
-    dtype, name = (ml_dtypes.bfloat16, "bfloat16") if "tensor_core" in rung else (np.float32, "float32")
-    for problem in PROBLEMS:
+    dtype, name = (ml_dtypes.bfloat16, "bfloat16") if "tensor_core" in rung or "hopper" in rung else (np.float32, "float32")
+    longest = LONGER.get(rung, PROBLEMS[0])
+    for problem in dict.fromkeys((*PROBLEMS, longest)):
         b, h, hk, n, s, e, ev, causal, masked = problem
         rng = np.random.default_rng(n)
         q, k, v, g = (rng.standard_normal(x).astype(dtype) for x in ((b, h, n, e), (b, hk, s, e), (b, hk, s, ev), (b, h, n, ev)))
@@ -58,13 +85,13 @@ def calls(rung):
         given = (q, k, v, mask, bool(causal), 0.3)
         out, lse = reference(*given)
         want = reference(*given, g.astype(np.float64)) if backward else (out,)
-        made, room = [Made(w.shape, dtype) for w in want], Made((b * h * n * s,), np.float32)
+        made, room = [Made(w.shape, dtype) for w in want], Made((3, b * h * n, ev + 2) if rung == "decode" else (b * h * n * s,), np.float32)
         if backward:
             arguments = [*made, room, g, q, k, v, out.astype(dtype), lse.astype(np.float32), mask, causal, 0.3]
         else:
             arguments = [*made, Made(lse.shape, np.float32), q, k, v, mask, causal, 0.3, room]
         yield Call(f"{n} queries, {s} keys", "attention_backward" if backward else "attention", rung.removesuffix("_backward"), arguments,
-                   list(want), [3 * TOLERANCE[name] * np.linalg.norm(w) for w in want], recorded=problem is PROBLEMS[0])
+                   list(want), [3 * TOLERANCE[name] * np.linalg.norm(w) for w in want], recorded=problem is longest)
 
 
 def test_planted_bugs_are_caught(build):
