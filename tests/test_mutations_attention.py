@@ -53,6 +53,18 @@ MUTANTS = [
     ("v03_flash_hopper", "the sum is not rescaled", "sum[half] *= shrink[half];", "", 1),
     ("v03_flash_hopper", "the values are not rescaled", "sum_of_values[e] *= shrink[e % 4 / 2];", ";", 1),
     ("v03_flash_hopper", "half of a row's lanes", "lanes = 2", "lanes = 1", 1),
+    ("v03_flash_hopper_backward", "the rows are not waited for", "device::mbarrier_wait(&own, 0);", "", 1),
+    ("v03_flash_hopper_backward", "tiles fetched over those in use", "pipe.await_empty(step);", "", 1),
+    ("v03_flash_hopper_backward", "no wait for the scores", "device::wgmma_wait<1>();", "device::wgmma_wait<2>();", 1),
+    ("v03_flash_hopper_backward", "no wait for the gradients of weights", "device::wgmma_wait<0>();", "", 1),
+    ("v03_flash_hopper_backward", "keys given back while they are multiplied", "device::wgmma_wait<0>();", "", 2),
+    ("v03_flash_hopper_backward", "queries given back while they are multiplied", "device::wgmma_wait<0>();", "", 3),
+    ("v03_flash_hopper_backward", "no wait for the slopes of keys", "device::wgmma_wait<1>();", "", 3),
+    ("v03_flash_hopper_backward", "delta is not taken off", "(ds[e] - delta[e % 4 / 2])", "ds[e]", 1),
+    ("v03_flash_hopper_backward", "the scale is forgotten", "dq, {p.scale, p.scale}", "dq, {1.0f, 1.0f}", 1),
+    ("v03_flash_hopper_backward", "the sums of another head's weights", "h = head(step), i0", "h = head(step + 1 < steps ? step + 1 : 0), i0", 1),
+    ("v03_flash_hopper_backward", "queries before the diagonal", "p.causal ? first / N : 0", "p.causal ? first / N + 1 : 0", 1),
+    ("v03_flash_hopper_backward", "the diagonal is not tested", "from + N - 1 > warp_row", "from > warp_row", 1),
     ("decode", "no wait for the copies", "device::cp_async_wait<0>();", "", 1),
     ("decode", "no barrier after the wait", "__syncthreads();", "", 1),
     ("decode", "no barrier before the scores are read", "__syncthreads();", "", 2),
@@ -65,6 +77,7 @@ MUTANTS = [
 # batch, query heads, key heads, queries, keys, size, value size, causal, mask
 PROBLEMS = [(1, 2, 1, 70, 75, 24, 40, 1, "bias"), (1, 2, 1, 130, 75, 64, 64, 1, None), (1, 1, 1, 33, 200, 8, 8, 0, "rows")]
 MORE = {"v03_flash_hopper": [(1, 1, 1, 260, 260, 16, 16, 1, None), (1, 2, 1, 130, 700, 16, 16, 0, None)],  # whole tiles; all of the stages
+        "v03_flash_hopper_backward": [(1, 1, 1, 260, 260, 16, 16, 1, None), (1, 2, 1, 200, 400, 16, 16, 0, None)],
         "decode": [(1, 4, 2, 3, 700, 64, 40, 0, None)]}
 
 

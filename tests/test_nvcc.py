@@ -57,6 +57,7 @@ UNITS = {("matmul_v08_tensor_core", "sm_80"): ["HMMA", "LDGSTS", "LDSM"],  # wha
          ("conv2d_v04_tma_im2col_weight_grad", "sm_90a"): ["HGMMA", r"UTMALDG\S*IM2COL", "SYNCS"],
          ("attention_v02_flash_tensor_core", "sm_80"): ["HMMA", "LDGSTS", "LDSM"],
          ("attention_v03_flash_hopper", "sm_90a"): ["HGMMA", "UTMALDG", "USETMAXREG", "MUFU.EX2"],
+         ("attention_v03_flash_hopper_backward", "sm_90a"): ["HGMMA", "UTMALDG", "USETMAXREG", "MUFU.EX2"],
          ("attention_decode", "sm_80"): ["LDGSTS"]}
 
 

@@ -64,6 +64,42 @@ template <int COUNT> __device__ __forceinline__ void more_registers() {
 
 // a and b are descriptors; TRANSPOSE_A, TRANSPOSE_B: 1 where the operand lies i-fastest. ADD 0: D = A B, what D held does not count.
 template <int TRANSPOSE_A, int TRANSPOSE_B, int ADD = 1>
+__device__ __forceinline__ void wgmma_m64n32k16_bf16(float (&d)[16], uint64_t a, uint64_t b AT_CALLER) {
+#ifdef TG_EMULATED
+    emu::wgmma(d, a, b, {32, emu::Operand::bf16, TRANSPOSE_A == 1, TRANSPOSE_B == 1, ADD == 1}, at);
+#else
+    asm volatile(
+        "{\n"
+        ".reg .pred add;\n"
+        "setp.ne.u32 add, %20, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, %16, %17, add, 1, 1, %18, %19;\n"
+        "}"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15])
+        : "l"(a), "l"(b), "n"(TRANSPOSE_A), "n"(TRANSPOSE_B), "n"(ADD));
+#endif
+}
+
+template <int TRANSPOSE_A, int TRANSPOSE_B, int ADD = 1>
+__device__ __forceinline__ void wgmma_m64n32k16_fp16(float (&d)[16], uint64_t a, uint64_t b AT_CALLER) {
+#ifdef TG_EMULATED
+    emu::wgmma(d, a, b, {32, emu::Operand::fp16, TRANSPOSE_A == 1, TRANSPOSE_B == 1, ADD == 1}, at);
+#else
+    asm volatile(
+        "{\n"
+        ".reg .pred add;\n"
+        "setp.ne.u32 add, %20, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n32k16.f32.f16.f16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, %16, %17, add, 1, 1, %18, %19;\n"
+        "}"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15])
+        : "l"(a), "l"(b), "n"(TRANSPOSE_A), "n"(TRANSPOSE_B), "n"(ADD));
+#endif
+}
+
+template <int TRANSPOSE_A, int TRANSPOSE_B, int ADD = 1>
 __device__ __forceinline__ void wgmma_m64n64k16_bf16(float (&d)[32], uint64_t a, uint64_t b AT_CALLER) {
 #ifdef TG_EMULATED
     emu::wgmma(d, a, b, {64, emu::Operand::bf16, TRANSPOSE_A == 1, TRANSPOSE_B == 1, ADD == 1}, at);

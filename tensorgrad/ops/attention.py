@@ -81,11 +81,8 @@ class Attention(Op):
         return {"cuda/v00_naive": naive, "cuda/decode": decode}.get(path, call)
 
     def supports(self, kernel: dispatch.Kernel, *info: Any) -> str | None:
-        if info and kernel.path == "cuda/v03_flash_hopper":
-            if not info[0].tma:
-                return "needs vectors at multiples of 16 bytes, for TMA, and at least one key"
-            if info[0].masked and info[0].head > 256:
-                return "takes a mask for heads of up to 256 bytes only, these have more"
+        if info and kernel.path == "cuda/v03_flash_hopper" and info[0].masked and info[0].head > 256:
+            return "takes a mask for heads of up to 256 bytes only, these have more"
         return holds_heads(kernel, info[0], HEAD_BYTES) if info else None
 
     def suits(self, kernel: dispatch.Kernel, *info: Any) -> bool:

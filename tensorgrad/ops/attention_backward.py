@@ -14,7 +14,7 @@ from ..tensor import Tensor, wrap
 from .attention import grouped, like, weights
 from .shared.attention import as_read, call_of, holds_heads, wide
 
-HEAD_BYTES = {"cuda/v01_flash": (1024, 512), "cuda/v02_flash_tensor_core": (512, 256)}  # as in attention
+HEAD_BYTES = {"cuda/v01_flash": (1024, 512), "cuda/v02_flash_tensor_core": (512, 256), "cuda/v03_flash_hopper": (256, 0)}  # as in attention
 
 QUERIES = 64  # rows of the blocks in csrc/cpu/attention_tile.h
 
@@ -29,7 +29,7 @@ class AttentionBackward(Op):
     function = method = False
     group = "attention"
     tested_in = "tests/test_attention.py"  # its arguments depend on each other
-    defaults = ("cpu/flash", "cpu/naive", "cuda/v02_flash_tensor_core", "cuda/v01_flash")
+    defaults = ("cpu/flash", "cpu/naive", "cuda/v03_flash_hopper", "cuda/v02_flash_tensor_core", "cuda/v01_flash")
 
     def forward(self, ctx: Node, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, output: Tensor,
                 lse: Tensor, is_causal: bool, scale: float) -> tuple:
@@ -41,7 +41,7 @@ class AttentionBackward(Op):
         blocks = b * h * ((n + QUERIES - 1) // QUERIES)
         workspace = xp.empty(blocks * QUERIES * (e + v.shape[3] + 2) + QUERIES, wide(q))
         mask = None if attn_mask is None else xp.broadcast_to(attn_mask.array, (b, h, n, k.shape[2]))
-        run = self.kernel(device, q, *call_of(device, q, k, v, mask))
+        run = self.kernel(device, q, *call_of(device, q, k, v, mask, g))
         run(dq, dk, dv, workspace, g, q, k, v, output.array, lse.array, mask, int(is_causal), float(scale))
         ctx.save(grad, query, key, value, attn_mask)
         ctx.is_causal, ctx.scale = is_causal, scale

@@ -104,8 +104,14 @@ KERNEL(wgmma_m64n256k16_bf16_, float* out, uint64_t a, uint64_t b) {
 KERNEL(wgmma_m64n256k16_fp16_, float* out, uint64_t a, uint64_t b) {
     group_product<128>(out, [&](auto& d) { wgmma_m64n256k16_fp16<1, 0>(d, a, b); });
 }
+KERNEL(wgmma_m64n32k16_bf16_, float* out, uint64_t a, uint64_t b) {
+    group_product<16>(out, [&](auto& d) { wgmma_m64n32k16_bf16<0, 1, 0>(d, a, b); });
+}
 KERNEL(wgmma_m64n64k16_bf16_, float* out, uint64_t a, uint64_t b) {
     group_product<32>(out, [&](auto& d) { wgmma_m64n64k16_bf16<0, 1, 0>(d, a, b); });
+}
+KERNEL(wgmma_m64n32k16_fp16_, float* out, uint64_t a, uint64_t b) {
+    group_product<16>(out, [&](auto& d) { wgmma_m64n32k16_fp16<0, 1, 0>(d, a, b); });
 }
 KERNEL(wgmma_m64n64k16_fp16_, float* out, uint64_t a, uint64_t b) {
     group_product<32>(out, [&](auto& d) { wgmma_m64n64k16_fp16<0, 1, 0>(d, a, b); });

@@ -20,6 +20,8 @@ constexpr int GROUP = 128, GROUP_ROWS = 64;
     template <int ADD> __device__ __forceinline__ void product(float (&d)[n / 2], uint64_t a, uint64_t b, T) {        \
         device::wgmma_m64n##n##k16_##name<0, 0, ADD>(d, a, b);                                                        \
     }
+TG_PRODUCTS(32, __nv_bfloat16, bf16)
+TG_PRODUCTS(32, __half, fp16)
 TG_PRODUCTS(64, __nv_bfloat16, bf16)
 TG_PRODUCTS(64, __half, fp16)
 TG_PRODUCTS(128, __nv_bfloat16, bf16)

@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(HOPPER_THREADS, 1)
     };
     const auto softmax = [&](int step) {  // of the scores in s, which become weights; what was summed before is to shrink
         const int from = step * N;
-        if ((HOPPER_MASKS<D> && p.mask.data) || from + N > p.keys || (p.causal && from + N - 1 > row)) {
+        if ((HOPPER_MASKS<D> && p.mask.data) || from + N > p.keys || (p.causal && from + N - 1 > row - lane / 4)) {
 #pragma unroll
             for (int e = 0; e < N / 2; ++e)
                 s[e] = p.template score<HOPPER_MASKS<D>>(s[e], batch, head, row + e % 4 / 2 * 8, from + e / 4 * 8 + column + e % 2);

@@ -26,18 +26,19 @@ class Call(NamedTuple):
 
     head: int  # bytes of the longer vector of a head, rounded up to a power of two
     small: bool  # a block has but 99 KB of shared memory
-    tma: bool  # TMA can fetch queries, keys and values
+    tma: bool  # TMA can fetch queries, keys and values, and the gradient of the output
     few: bool  # few queries and many keys
     masked: bool  # there is a mask
 
 
-def call_of(device: Any, q: Any, k: Any, v: Any, mask: Any) -> tuple[Call, ...]:
-    """How a call looks to a GPU; nothing on a CPU."""
+def call_of(device: Any, q: Any, k: Any, v: Any, mask: Any, *more: Any) -> tuple[Call, ...]:
+    """How a call looks to a GPU, `more` being other vectors that it reads; nothing on a CPU."""
     if device is CPU:
         return ()
     head = 1 << int(max(q.shape[3], v.shape[3], 1) * q.itemsize - 1).bit_length()
     few = q.shape[2] <= FEW and k.shape[2] >= MANY and q.shape[1] * q.shape[2] <= 4 * FEW * k.shape[1]
-    return (Call(head, device.backend.chip(device.index) in SMALL, all(tma_can_fetch(x) for x in (q, k, v)), few, mask is not None),)
+    tma = all(tma_can_fetch(x) for x in (q, k, v, *more))
+    return (Call(head, device.backend.chip(device.index) in SMALL, tma, few, mask is not None),)
 
 
 def tma_can_fetch(x: Any) -> bool:
@@ -47,7 +48,9 @@ def tma_can_fetch(x: Any) -> bool:
 
 
 def holds_heads(kernel: dispatch.Kernel, call: Call, heads: dict[str, tuple[int, int]]) -> str | None:
-    """Why the tiles of a rung do not hold vectors of this many bytes."""
+    """Why the tiles of a rung do not hold vectors of this many bytes, or laid out as they are."""
+    if kernel.path == "cuda/v03_flash_hopper" and not call.tma:
+        return "needs vectors at multiples of 16 bytes, for TMA, and at least one key"
     limit = heads.get(kernel.path, (call.head, call.head))[call.small]
     where = "the 99 KB of shared memory" if call.small else "shared memory"
     return f"holds heads of up to {limit} bytes in {where}, these have more" if call.head > limit else None
