@@ -62,7 +62,7 @@ MUTANTS = [
     ("v03_flash_hopper_backward", "no wait for the slopes of keys", "device::wgmma_wait<1>();", "", 3),
     ("v03_flash_hopper_backward", "delta is not taken off", "(ds[e] - delta[e % 4 / 2])", "ds[e]", 1),
     ("v03_flash_hopper_backward", "the scale is forgotten", "dq, {p.scale, p.scale}", "dq, {1.0f, 1.0f}", 1),
-    ("v03_flash_hopper_backward", "the sums of another head's weights", "h = head(step), i0", "h = head(step + 1 < steps ? step + 1 : 0), i0", 1),
+    ("v03_flash_hopper_backward", "the sums of another head's weights", "h = head(step), i0", "h = head((step + 1) % steps), i0", 1),
     ("v03_flash_hopper_backward", "queries before the diagonal", "p.causal ? first / N : 0", "p.causal ? first / N + 1 : 0", 1),
     ("v03_flash_hopper_backward", "the diagonal is not tested", "from + N - 1 > warp_row", "from > warp_row", 1),
     ("decode", "no wait for the copies", "device::cp_async_wait<0>();", "", 1),
