@@ -280,6 +280,15 @@ def test_a_residual_block_that_no_longer_learns_is_one_kernel_a_layer():
     assert report.races == []
 
 
+@pytest.mark.parametrize("path", ["cuda/v03_tensor_core", *sorted(set(TMA))])
+def test_a_convolution_of_one_tap_is_a_plain_product(path):
+    """Nothing is turned or gathered first: one launch."""
+    pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
+    with tg.kernels.use("conv2d", path), tg.lab.record() as report, tg.no_grad():
+        F.conv2d(images(2, 32, 6, 5), tg.randn(24, 32, 1, 1, device="emu", dtype=tg.bfloat16))
+    assert len(report.launches) == 1, report.launches
+
+
 def images(*shape):
     """A tensor (N, C, H, W) of bfloat16 on emu with the channels last in memory."""
     n, c, h, w = shape

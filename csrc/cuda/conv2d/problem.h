@@ -87,6 +87,8 @@ template <class T> Problem<T> forward_problem(const Array& y, const Array& x, co
     p.image = strided<T>(x, p.channels * x.strides[1]);
     p.weight = strided<T>(w, p.rows * w.strides[0]);
     p.output = strided<T>(y, p.rows * y.strides[1]);
+    if (p.y.taps == 1) p.weight.stride[2] = 0;  // a step that is never taken: as 0 it is no reason to turn weights of one tap
+    if (p.x.taps == 1) p.weight.stride[3] = 0;
     p.bias = bias && *bias ? bias->ptr<T>() : nullptr;
     dimension(y.shape[0] * y.shape[2] * y.shape[3]);
     dimension(w.shape[1] * w.shape[2] * w.shape[3]);
