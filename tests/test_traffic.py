@@ -63,6 +63,7 @@ STREAMS = {
     "log_softmax bfloat16": lambda: F.log_softmax(normal(16, 1024, dtype="bfloat16"), -1),
     "cross_entropy": lambda: F.cross_entropy(normal(32, 1000), tg.randint(0, 1000, (32,), device="emu")),
     "sum": lambda: normal(128, 1024).sum(1),
+    "local_response_norm": lambda: F.local_response_norm(normal(2, 16, 8, 16), 5),
 }
 TILES = {
     "matmul": lambda: normal(128, 256) @ normal(256, 128),
