@@ -19,9 +19,11 @@ class IsIn(Op):
     method = differentiable = False
 
     def forward(self, ctx: Node, elements: Operand, test_elements: Operand, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+        if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
+            raise TypeError("isin: one of elements and test_elements must be a tensor")
         a = elements.array if isinstance(elements, Tensor) else np.asarray(elements)
         b = test_elements.array if isinstance(test_elements, Tensor) else np.asarray(test_elements)
-        device = elements.device if isinstance(elements, Tensor) else test_elements.device  # type: ignore[union-attr]
+        device = next(v.device for v in (elements, test_elements) if isinstance(v, Tensor))
         a, b = (v.astype(np.float32) if v.dtype.itemsize == 2 and v.dtype.kind not in "iu" else v for v in (a, b))
         return wrap(np.isin(a, b, assume_unique=assume_unique, invert=invert), device)
 
@@ -33,3 +35,4 @@ class IsIn(Op):
         i: dict[str, Any] = {"dtype": "int64", "low": 0, "high": 5}
         yield from (Case(T(3, 4, **i), T(2, **i)), Case(T(7, **i), T(0, dtype="int64")), Case(T(5, **i), 2), Case(2, T(5, **i)))
         yield Case(T(5, **i), T(2, **i), invert=True)
+        yield Case(1, 2, error=(TypeError, "isin: one of elements and test_elements must be a tensor"), torch=False)
