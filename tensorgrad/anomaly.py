@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -81,19 +82,19 @@ def _bad(value: Any) -> str | None:
 
 def caller() -> str | None:
     """file:line of the innermost frame outside the package."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if not name.startswith("<") and (not name.startswith(_HERE) or name.startswith(_USERS)):
             return f"{name}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
 
 
 
 def set_mode(watch: _Watch | None) -> _Watch | None:
     """Switch this thread's anomaly mode; returns what it was."""
-    before = None if MODE.anomaly is None else MODE.anomaly.__self__  # type: ignore[attr-defined]
+    before = getattr(MODE.anomaly, "__self__", None)
     MODE.anomaly = None if watch is None else watch.backward
     if before is not None:
         OBSERVERS.remove(before.forward)

@@ -25,7 +25,7 @@ def P(*shape):
     return lambda rng: rng.uniform(0.05, 0.95, size=shape)
 
 
-def I(n, *shape):  # noqa: E743  (short, as the table reads)
+def Z(n, *shape):
     """Integers below n."""
     return lambda rng: rng.integers(0, n, size=shape)
 
@@ -65,9 +65,9 @@ LAYERS = [
     ("InstanceNorm1d(4)", SIGNAL), ("InstanceNorm2d(4, affine=True)", IMAGE), ("InstanceNorm2d(4, track_running_stats=True)", IMAGE),
     ("InstanceNorm2d(4)", (F(4, 6, 7),)), ("InstanceNorm3d(4)", VOLUME), ("LocalResponseNorm(3)", IMAGE),
     ("LocalResponseNorm(2, alpha=0.1, beta=0.5, k=2.0)", IMAGE),
-    ("Embedding(10, 3)", (I(10, 4, 5),)), ("Embedding(10, 3, padding_idx=2)", (I(10, 4, 5),)), ("Embedding(10, 3, -1)", (I(10, 7),)),
-    ("Embedding(10, 3, scale_grad_by_freq=True)", (I(10, 4, 5),)), ("Embedding(10, 3, max_norm=1.0)", (I(10, 4, 5),)),
-    ("EmbeddingBag(10, 3)", (I(10, 4, 5),)), ("EmbeddingBag(10, 3, mode='sum', padding_idx=1)", (I(10, 4, 5),)),
+    ("Embedding(10, 3)", (Z(10, 4, 5),)), ("Embedding(10, 3, padding_idx=2)", (Z(10, 4, 5),)), ("Embedding(10, 3, -1)", (Z(10, 7),)),
+    ("Embedding(10, 3, scale_grad_by_freq=True)", (Z(10, 4, 5),)), ("Embedding(10, 3, max_norm=1.0)", (Z(10, 4, 5),)),
+    ("EmbeddingBag(10, 3)", (Z(10, 4, 5),)), ("EmbeddingBag(10, 3, mode='sum', padding_idx=1)", (Z(10, 4, 5),)),
     *((f"{name}(p=0.3)", IMAGE) for name in ("Dropout", "Dropout2d", "AlphaDropout", "FeatureAlphaDropout")),
     ("Dropout1d()", SIGNAL), ("Dropout3d()", VOLUME), ("Dropout(0.2, True)", VECTOR),
     *((f"{name}()", IMAGE) for name in (
@@ -103,15 +103,15 @@ LAYERS = [
     ("LSTMCell(4, 3, bias=False)", (F(4),)), ("GRUCell(4, 3)", (F(2, 4), F(2, 3))), ("GRUCell(4, 3, bias=False)", (F(4), F(3))),
     ("L1Loss()", (F(3, 4), F(3, 4))), ("MSELoss()", (F(3, 4), F(3, 4))), ("MSELoss(reduction='none')", (F(3, 4), F(3, 4))),
     ("SmoothL1Loss(beta=0.5)", (F(3, 4), F(3, 4))), ("HuberLoss(delta=0.5)", (F(3, 4), F(3, 4))),
-    ("CrossEntropyLoss()", (F(3, 4), I(4, 3))), ("CrossEntropyLoss(ignore_index=1, label_smoothing=0.1)", (F(3, 4, 5), I(4, 3, 5))),
-    ("CrossEntropyLoss(size_average=False)", (F(3, 4), I(4, 3))), ("NLLLoss()", (F(3, 4), I(4, 3))), ("BCELoss()", (P(3, 4), P(3, 4))),
+    ("CrossEntropyLoss()", (F(3, 4), Z(4, 3))), ("CrossEntropyLoss(ignore_index=1, label_smoothing=0.1)", (F(3, 4, 5), Z(4, 3, 5))),
+    ("CrossEntropyLoss(size_average=False)", (F(3, 4), Z(4, 3))), ("NLLLoss()", (F(3, 4), Z(4, 3))), ("BCELoss()", (P(3, 4), P(3, 4))),
     ("BCEWithLogitsLoss()", (F(3, 4), P(3, 4))), ("KLDivLoss(reduction='batchmean')", (F(3, 4), P(3, 4))),
     ("KLDivLoss(log_target=True)", (F(3, 4), F(3, 4))), ("PoissonNLLLoss()", (F(3, 4), P(3, 4))),
     ("PoissonNLLLoss(log_input=False, full=True)", (P(3, 4), P(3, 4))), ("GaussianNLLLoss(full=True)", (F(3, 4), F(3, 4), P(3, 4))),
     ("HingeEmbeddingLoss(0.5)", (F(3, 4), S(3, 4))), ("SoftMarginLoss()", (F(3, 4), S(3, 4))),
     ("MarginRankingLoss(0.3)", (F(5), F(5), S(5))), ("CosineEmbeddingLoss(0.2)", (F(3, 4), F(3, 4), S(3))),
-    ("MultiMarginLoss()", (F(3, 4), I(4, 3))), ("MultiMarginLoss(p=2, margin=0.5)", (F(3, 4), I(4, 3))),
-    ("MultiLabelSoftMarginLoss()", (F(3, 4), I(2, 3, 4))),
+    ("MultiMarginLoss()", (F(3, 4), Z(4, 3))), ("MultiMarginLoss(p=2, margin=0.5)", (F(3, 4), Z(4, 3))),
+    ("MultiLabelSoftMarginLoss()", (F(3, 4), Z(2, 3, 4))),
     ("TripletMarginLoss(swap=True)", (F(3, 4), F(3, 4), F(3, 4))), ("TripletMarginWithDistanceLoss(margin=0.5)", (F(3, 4),) * 3),
 ]
 

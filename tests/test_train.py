@@ -37,7 +37,7 @@ def at_batch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
         count, original = [0], Display.batch
 
         def batch(self: Display, *args: float) -> None:
-            original(self, *args)  # type: ignore[arg-type]
+            original(self, *args)
             count[0] += 1
             if count[0] == n:
                 action()

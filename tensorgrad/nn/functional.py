@@ -27,7 +27,7 @@ def _with_inplace(op: Op) -> Callable[..., Tensor]:
     @functools.wraps(out_of_place)
     def function(*args: Any, inplace: bool = False, **kwargs: Any) -> Tensor:
         if len(args) == last + 1:
-            *args, inplace = args  # type: ignore[assignment]
+            args, inplace = args[:-1], args[-1]
         return (in_place if inplace else out_of_place)(*args, **kwargs)
 
     return function

@@ -22,9 +22,10 @@ def reduced_dims(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[i
     """The dimensions meant by `dim` (None or an empty sequence: all), counted from the front, each once."""
     if dim is None or (isinstance(dim, (tuple, list)) and not dim):
         return tuple(range(ndim))
-    dims = tuple(check_dim(op, d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
+    given = tuple(dim) if isinstance(dim, (tuple, list)) else (dim,)
+    dims = tuple(check_dim(op, d, ndim) for d in given)
     if len(set(dims)) != len(dims):
-        raise RuntimeError(f"{op}: a dim appears more than once in {tuple(dim)}")  # type: ignore[arg-type]
+        raise RuntimeError(f"{op}: a dim appears more than once in {given}")
     return dims if ndim else ()
 
 
