@@ -25,7 +25,8 @@ MUTANTS = [
     ("dropout/v00_philox", "a row too many", "row < d.rows && j < d.run", "j < d.run", 1),
     ("dropout/v00_philox", "a round too few", "round < 10", "round < 9", 1),
     ("dropout/v00_philox", "the stream begins at its first block", "d.first_block + b", "b", 1),
-    ("dropout/v00_philox", "what is dropped is shifted like the rest", "keep ? d.plus : d.minus", "d.plus", 1),
+    ("dropout/v00_philox", "what is dropped is shifted like the rest", "keep ? plus : minus", "plus", 1),
+    ("dropout/v00_philox", "four rows where fewer are left", "b * 4 + 4 <= d.rows", "b * 4 <= d.rows", 1),
 ]
 
 
