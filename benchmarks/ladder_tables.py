@@ -57,7 +57,7 @@ def renewed(readme: Path) -> str:
 def counts(text: str) -> list[str]:
     """The words of a README, line by line, without the rows of single source lines: which line of several that were compiled into one
     another an access counts for is not the same in every build, what is counted is."""
-    return [" ".join(line.split()) for line in text.splitlines() if not re.match(r"(\| )?\S+\.(cu|cuh|h)(:\d+)? ", line)]
+    return [" ".join(line.split()) for line in text.splitlines() if not re.match(r"(\| )?(\S+\.(cu|cuh|h)(:\d+)?|cmath) ", line)]
 
 
 def compiler() -> str:

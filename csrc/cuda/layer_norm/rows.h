@@ -22,7 +22,7 @@ template <class T> struct Rows {
     int64_t rows;
     int n;
     double eps;
-    bool packed;  // x and y may be moved 16 bytes at a time
+    bool packed;  // all of these may be moved 16 bytes at a time
 };
 
 template <class T> struct Gradients {
@@ -34,7 +34,7 @@ template <class T> struct Gradients {
     const double *mean, *rstd;
     int64_t rows;
     int n, chunks;
-    bool packed;  // dx, g and x may be moved 16 bytes at a time
+    bool packed;  // dx, g, x and weight may be moved 16 bytes at a time
 
     __device__ Wide<T> xhat(int64_t row, int i) const {
         const device::Split<Wide<T>> m(mean ? mean[row] : 0);
@@ -81,7 +81,8 @@ template <class T> void add_lines(const Gradients<T>& r) {
 template <class Rung> void layer_norm(Array& y, Array& mean, Array& rstd, const Array& x, const Array& weight, const Array& bias, double eps) {
     if (x.size() == 0) return;
     device::by_dtype(x.dtype, [&]<class T>() {
-        const bool packed = x.shape[1] % device::PACK<T> == 0 && device::aligned_16(x.data) && device::aligned_16(y.data);
+        bool packed = x.shape[1] % device::PACK<T> == 0;
+        for (const Array* a : {&x, static_cast<const Array*>(&y), &weight, &bias}) packed = packed && device::aligned_16(a->data);
         Rung::template solve<T>(Rows<T>{y.ptr<T>(), mean.ptr<double>(), rstd.ptr<double>(), x.ptr<T>(), device::Parameter<T>(weight),
                                         device::Parameter<T>(bias), x.shape[0], device::length_of(x.shape[1], "a row"), eps, packed});
     });
@@ -96,7 +97,8 @@ template <class Rung> void norm_backward(Array& dx, Array& dweight, Array& dbias
                                          const Array& mean, const Array& rstd) {
     if (x.shape[1] == 0) return;
     device::by_dtype(x.dtype, [&]<class T>() {
-        const bool packed = x.shape[1] % device::PACK<T> == 0 && device::aligned_16(dx.data) && device::aligned_16(g.data) && device::aligned_16(x.data);
+        bool packed = x.shape[1] % device::PACK<T> == 0;
+        for (const Array* a : {&x, &g, static_cast<const Array*>(&dx), &weight}) packed = packed && device::aligned_16(a->data);
         Rung::template solve<T>(Gradients<T>{dx.ptr<T>(), device::WrittenParameter<T>(dweight), device::WrittenParameter<T>(dbias),
                                              partial.ptr<double>(), g.ptr<T>(), x.ptr<T>(), device::Parameter<T>(weight), mean.ptr<double>(),
                                              rstd.ptr<double>(), x.shape[0], device::length_of(x.shape[1], "a row"), int(partial.shape[0]), packed});

@@ -3,6 +3,7 @@
 // Ownership: thread t of a row's threads (32, 256 or 512) owns packs t, t + threads, ... of every row its block meets, and these columns' sums.
 // Bottleneck: memory bandwidth: x and y once; backward g, x and dx once, beside a line of partial sums from each block.
 // Measure: tensorgrad lab layer_norm cuda/v02_persistent
+#include "../../device/packs.cuh"
 #include "rows.h"
 
 namespace tg::layer_norm {
@@ -47,6 +48,18 @@ template <class T, int ROW> struct Share {
             }
         }
     }
+    // The elements of a parameter beside pack p; `none` where there is no parameter.
+    __device__ void load(Wide<T> (&to)[PACK], const device::Parameter<T>& from, int p, Wide<T> none) const {
+        if (from && packed) {
+            if (index(p, 0) >= n) return;
+            if constexpr (sizeof(T) == 2)
+                if (from.wide) return device::read<PACK>(to, static_cast<const float*>(from.data) + index(p, 0));
+            device::load_pack(to, static_cast<const T*>(from.data) + index(p, 0));
+        } else {
+#pragma unroll
+            for (int k = 0; k < PACK; ++k) to[k] = from && index(p, k) < n ? from[index(p, k)] : none;
+        }
+    }
     template <class F> __device__ void visit(F f) const {  // f(p, k, element)
 #pragma unroll
         for (int p = 0; p < PACKS; ++p)
@@ -65,7 +78,7 @@ template <class T, int ROW, int THREADS> __global__ void __launch_bounds__(THREA
     if (row >= r.rows) return;  // the whole warp, or the block
     const S own{int(threadIdx.x) % ROW, r.n, r.packed};
     const A shift = r.mean ? static_cast<A>(r.x[row * r.n]) : A(0);
-    A x[S::PACKS][S::PACK];
+    A x[S::PACKS][S::PACK] = {};
     own.load(x, r.x + row * r.n);
     auto moments = device::Moments<A>::nothing();
     own.visit([&](int p, int k, int) { x[p][k] -= shift; });
@@ -87,11 +100,14 @@ template <class T, int ROW, int THREADS> __global__ void __launch_bounds__(THREA
         if (r.mean) r.mean[row] = double(shift) + double(mean);
         r.rstd[row] = double(rstd);
     }
-    own.visit([&](int p, int k, int i) {
-        A v = (x[p][k] - mean) * rstd;
-        if (r.weight) v *= r.weight[i];
-        x[p][k] = r.bias ? v + r.bias[i] : v;
-    });
+#pragma unroll
+    for (int p = 0; p < S::PACKS; ++p) {
+        A weight[S::PACK] = {}, bias[S::PACK] = {};
+        own.load(weight, r.weight, p, A(1));
+        own.load(bias, r.bias, p, A(0));
+#pragma unroll
+        for (int k = 0; k < S::PACK; ++k) x[p][k] = (x[p][k] - mean) * rstd * weight[k] + bias[k];
+    }
     own.store(r.y + row * r.n, x);
 }
 
@@ -115,17 +131,22 @@ __global__ void __launch_bounds__(THREADS, 1) layer_norm_backward_persistent(con
         const device::Split<A> m(r.mean ? r.mean[row] : 0);
         const A rstd = A(r.rstd[row]);
         Sums<A> s{A(0), A(0)};
-        own.visit([&](int p, int k, int i) {
-            const A xhat = ((x[p][k] - m.high) - m.low) * rstd;
-            if (columns) {
-                dweight[own.place(p, k)] += g[p][k] * xhat;
-                dbias[own.place(p, k)] += g[p][k];
+#pragma unroll
+        for (int p = 0; p < S::PACKS; ++p) {
+            A weight[S::PACK] = {};
+            own.load(weight, r.weight, p, A(1));
+#pragma unroll
+            for (int k = 0; k < S::PACK; ++k) {
+                if (own.index(p, k) >= r.n) continue;
+                x[p][k] = ((x[p][k] - m.high) - m.low) * rstd;
+                if (columns) {
+                    dweight[own.place(p, k)] += g[p][k] * x[p][k];
+                    dbias[own.place(p, k)] += g[p][k];
+                }
+                g[p][k] *= weight[k];
+                s = AddSums{}(s, {g[p][k], g[p][k] * x[p][k]});
             }
-            const A gw = r.weight ? g[p][k] * r.weight[i] : g[p][k];
-            s = AddSums{}(s, {gw, gw * xhat});
-            x[p][k] = xhat;
-            g[p][k] = gw;
-        });
+        }
         if (!r.dx) continue;
         s = of_row<ROW>(s, Sums<A>{A(0), A(0)}, AddSums{});
         const A average = r.mean ? s.total / A(r.n) : A(0), slope = s.dot / A(r.n);
