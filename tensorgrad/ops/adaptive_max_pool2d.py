@@ -1,6 +1,7 @@
 """adaptive_max_pool2d: the largest value of each of as many windows as asked for."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,6 +55,10 @@ class AdaptiveMaxPool2d(Op):
             a, b = np.unravel_index(np.argmax(window), window.shape)
             y[index], at[index] = window[a, b], (top + a) * w + left + b
         return (y, at) if return_indices else y
+
+    def cost(self, input: Any, output_size: Any, return_indices: bool = False) -> tuple[float, float]:
+        outputs = math.prod([*input.shape[:-2], *output_sizes(self.name, output_size, input.shape[-2:])])
+        return float(math.prod(input.shape)), float(input.nbytes + outputs * (input.dtype.itemsize + 8))  # indices are int64
 
     def cases(self) -> Iterable[Case]:
         def x(*shape: int) -> T:

@@ -32,6 +32,9 @@ class Any_(Reduction):
         """np.any."""
         return np.any(x, axis=dims, keepdims=keepdim)
 
+    def result_bytes(self, kind: Any) -> int:
+        return 1
+
     def reference(self, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
         return (x != 0).sum(axis=tuple(dim) if isinstance(dim, list) else dim, keepdims=keepdim) > 0
 

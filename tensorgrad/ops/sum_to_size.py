@@ -1,6 +1,7 @@
 """sum_to_size: undo broadcasting by summing the dimensions it stretched."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,6 +34,9 @@ class SumToSize(Op):
         lead = x.ndim - len(size)
         dims = tuple(range(lead)) + tuple(i for i in range(lead, x.ndim) if size[i - lead] == 1)
         return x.sum(axis=dims, keepdims=True).reshape(size)
+
+    def cost(self, input: Any, size: Any) -> tuple[float, float]:
+        return float(math.prod(input.shape)), float(input.nbytes + math.prod(size) * input.dtype.itemsize)
 
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(2, 3, 5), size=(3, 1)), Case(T(4, 3), size=(4, 3)), Case(T(7), size=()), Case(T(0, 3), size=(1, 3)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from ... import dispatch, dtypes
 from ...cases import Case, T
+from ...dtypes import dtype as DType
 from ...graph import Node
 from ...op import Op, fn, rung
 from ...pointwise import ALL_TYPES, QUIET
@@ -67,6 +68,15 @@ class Reduction(Op):
         y = xp.empty(tuple([1 if d in dims else n for d, n in enumerate(x.shape)]), kind)
         run(y, x, workspace(xp, x), *numbers)
         return y if keepdim else y.reshape([n for d, n in enumerate(x.shape) if d not in dims])
+
+    def result_bytes(self, kind: DType) -> int:
+        """Of one result, of elements of a dtype."""
+        return kind.itemsize
+
+    def cost(self, input: Any, dim: Any = None, *args: Any, **kwargs: Any) -> tuple[float, float]:
+        dims = reduced_dims(self.name, None if isinstance(dim, bool) else dim, len(input.shape))  # var(x, unbiased)
+        results = math.prod([n for d, n in enumerate(input.shape) if d not in dims])
+        return float(math.prod(input.shape)), float(input.nbytes + results * self.result_bytes(input.dtype))
 
 
 def workspace(xp: Any, x: Any) -> Any:
@@ -155,6 +165,9 @@ class Place(Reduction):
 
     differentiable = False
 
+    def result_bytes(self, kind: DType) -> int:
+        return 8
+
     def forward(self, ctx: Node, input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
         x, xp = input.array, input.device.backend.xp
         axis = None if dim is None else check_dim(self.name, dim, x.ndim)
@@ -183,6 +196,9 @@ class Extremum(Reduction):
     """(values, indices) along a dimension, by the array-module function `ufunc` or the method `find` that finds the index."""
 
     ufunc = ""
+
+    def result_bytes(self, kind: DType) -> int:
+        return kind.itemsize + 8
 
     def find(self, xp: Any, x: Any, d: int) -> Any:
         """The index along `d`, kept as a dimension of size 1."""
