@@ -68,7 +68,13 @@ def in_float32(kernel: Kernel) -> Callable[..., Any]:
     def wide(a: Any) -> Any:
         if isinstance(a, list):
             return [wide(x) for x in a]
-        return a.astype(np.float32) if isinstance(a, np.ndarray) and dtypes.BY_NUMPY[a.dtype].name in HALF else a
+        if not isinstance(a, np.ndarray) or dtypes.BY_NUMPY[a.dtype].name not in HALF:
+            return a
+        if 0 not in a.strides or not a.size or all(step or n == 1 for step, n in zip(a.strides, a.shape, strict=True)):
+            return a.astype(np.float32)
+        # Broadcast dims stay broadcast: a copy orders its memory by the strides, and would lay out those of 0 inside the rows.
+        once = a[tuple([slice(None) if step else slice(0, 1) for step in a.strides])]
+        return np.broadcast_to(once.astype(np.float32), a.shape)
 
     def narrow(to: Any, result: Any) -> None:
         if isinstance(to, list):
