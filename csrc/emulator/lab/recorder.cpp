@@ -75,6 +75,8 @@ void Recorder::block_begins(unsigned rank) {
     };
     region(b.window, memory.window, memory.window_bytes);
     region(b.statics, memory.statics, (memory.statics_bytes + 7) / 4 * 4);
+    b.window.place = uintptr_t(1) << 40;
+    b.statics.place = memory.statics_address;
     if (static_number_.empty() && memory.statics_bytes) {
         static_number_.assign(b.statics.bytes / 4, 0);
         for (size_t i = 0; i < shared_arrays().size(); ++i) {
@@ -99,7 +101,7 @@ void Recorder::block_begins(unsigned rank) {
 // In a block's shared memory: 1 found, 0 there and none of a kernel's, -1 elsewhere.
 int Recorder::find_shared(const BlockState& b, uintptr_t a, Found& f) {
     if (const Region& w = b.window; a - w.begin < w.bytes) {
-        f = {Space::shared, w.cells, a - w.begin, true};
+        f = {Space::shared, w.cells, a - w.begin, true, w.place + (a - w.begin)};
         return 1;
     }
     const Region& s = b.statics;
@@ -107,7 +109,7 @@ int Recorder::find_shared(const BlockState& b, uintptr_t a, Found& f) {
     const uint16_t number = static_number_[(a - s.begin) / 4];
     if (!number) return 0;
     touched_[number - 1] = true;
-    f = {Space::shared, s.cells, a - s.begin, true};
+    f = {Space::shared, s.cells, a - s.begin, true, s.place + (a - s.begin)};
     return 1;
 }
 
@@ -123,7 +125,7 @@ bool Recorder::find(const void* p, Found& f) {
         if (found == arrays_.end()) return false;
         latest_ = &*found;
     }
-    f = {Space::global, latest_->cells, a - word_before(latest_->begin), latest_->written};
+    f = {Space::global, latest_->cells, a - word_before(latest_->begin), latest_->written, a};
     return true;
 }
 
@@ -131,7 +133,7 @@ template <class Where> void Recorder::access(const void* p, unsigned bytes, Acce
     Found at;
     if (!find(p, at)) return;
     const uint32_t site = sites.at(where, {at.space, access, Via::thread, {}, bytes});
-    if (metrics) requests.add(site, warp(), current.fiber->lane, reinterpret_cast<uintptr_t>(p));
+    if (metrics) requests.add(site, warp(), current.fiber->lane, at.place);
     if (!races) return;
     const unsigned t = thread();
     using enum Shadow::Mode;

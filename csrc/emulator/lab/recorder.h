@@ -16,6 +16,7 @@ namespace emu::lab {
 
 struct Region {  // dynamic or static shared memory of a block
     uintptr_t begin = 0;
+    uintptr_t place = 0;  // of its begin as banks are counted: the same in every block, wherever the emulator keeps its memory
     size_t bytes = 0;
     Cell* cells = nullptr;
 };
@@ -91,6 +92,7 @@ public:
         Cell* cells;
         size_t offset;
         bool remembered;  // reads too
+        uintptr_t place;  // the address as sectors and banks are counted
     };
     bool find(const void* p, Found& found);
     int find_shared(const BlockState& b, uintptr_t a, Found& found);
