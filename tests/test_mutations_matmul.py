@@ -85,7 +85,7 @@ MUTANTS = [
     ("v11_cluster", "both blocks fetch the same half", "const int mine = rank * SHARE", "const int mine = 0", 1),
     ("v11_cluster", "a half is expected, a whole comes", "TILE_B * 2 : 0", "TILE_B : 0", 1),
     ("v11_cluster", "a half in the place of the other", "tile + mine * BK, map, k0", "tile, map, k0", 1),
-    ("v11_cluster", "each half is fetched as a whole", "p.N, p.K, SHARE)", "p.N, p.K, BN)", 1),
+    ("v11_cluster", "each half is fetched as a whole", "for_matrices(all, BM, SHARE,", "for_matrices(all, BM, BN,", 1),
     ("v11_cluster", "both blocks store the same rows", "row = row * CLUSTER + rank;", "row = row * CLUSTER;", 2),
     ("v11_cluster", "producers do not wait for free stages", "device::mbarrier_wait_cluster(&empty[s], (step / STAGES + 1) % 2);", "", 1),
     ("v11_cluster", "stages are freed before the products are done", "device::wgmma_wait<1>();", "", 1),

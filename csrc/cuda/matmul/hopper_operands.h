@@ -33,6 +33,17 @@ template <class T> CUtensorMap map_of(const Matrix<const T>& m, Feed feed, int l
     return {};
 }
 
+// Calls f(problem, number, a_feed, b_feed, a_map, b_map) for each product of a batch: a tensor map describes one matrix.
+template <class T, class F> void for_matrices(const Problem<T>& all, int a_rows, int b_rows, F&& f) {
+    for (int batch = 0; batch < all.batches; ++batch) {
+        Problem<T> p = all.of_batch(batch);
+        p.batches = 1;
+        const Matrix<const T> bt = p.B.transposed();
+        const Feed a = feed_of(p.A, p.K), b = feed_of(bt, p.K);
+        f(p, batch, a, b, map_of(p.A, a, p.M, p.K, a_rows), map_of(bt, b, p.N, p.K, b_rows));
+    }
+}
+
 // The producers write the tile themselves, k-fastest and swizzled as TMA would.
 template <int LENGTH, class T>
 __device__ void write_tile(T* tile, const Matrix<const T>& m, int first, int k0, int length, int K, int thread) {

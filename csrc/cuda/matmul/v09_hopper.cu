@@ -85,15 +85,10 @@ __global__ void __launch_bounds__(THREADS)
 
 struct Hopper {
     template <class T, class E> void operator()(const Problem<T>& all, const E& epilogue) const {
-        for (int batch = 0; batch < all.batches; ++batch) {  // a tensor map describes one matrix
-            Problem<T> p = all.of_batch(batch);
-            p.batches = 1;
-            const Matrix<const T> bt = p.B.transposed();
-            const Feed a = feed_of(p.A, p.K), b = feed_of(bt, p.K);
-            const CUtensorMap a_map = map_of(p.A, a, p.M, p.K, BM), b_map = map_of(bt, b, p.N, p.K, BN);
+        for_matrices(all, BM, BN, [&](const Problem<T>& p, int batch, Feed a, Feed b, const CUtensorMap& a_map, const CUtensorMap& b_map) {
             launch(matmul_hopper<T, E>, grid_of_tiles<BM, BN>(p), THREADS, SHARED, current_stream, p, a_map, b_map, a, b,
                    epilogue.of_batch(all, batch));
-        }
+        });
     }
 };
 

@@ -77,19 +77,14 @@ __global__ void __launch_bounds__(THREADS)
 
 struct Persistent {
     template <class T, class E> void operator()(const Problem<T>& all, const E& epilogue) const {
-        for (int batch = 0; batch < all.batches; ++batch) {  // a tensor map describes one matrix
-            Problem<T> p = all.of_batch(batch);
-            p.batches = 1;
-            const Matrix<const T> bt = p.B.transposed();
-            const Feed a = feed_of(p.A, p.K), b = feed_of(bt, p.K);
-            const CUtensorMap a_map = map_of(p.A, a, p.M, p.K, BM), b_map = map_of(bt, b, p.N, p.K, BN);
+        for_matrices(all, BM, BN, [&](const Problem<T>& p, int batch, Feed a, Feed b, const CUtensorMap& a_map, const CUtensorMap& b_map) {
             const bool tma_stores = tma_can_reach(p.C.data, p.C.right, p.C.down);
             const CUtensorMap c_map = tma_stores ? device::tensor_map(p.C.data, p.M, p.N, p.C.down, 64) : CUtensorMap{};
             const Raster raster = raster_of(ceil_div(p.M, BM), ceil_div(p.N, BN));
             const int blocks = raster.tiles() < multiprocessors() ? raster.tiles() : multiprocessors();
             launch(matmul_persistent<T, E>, blocks, THREADS, SHARED, current_stream, p, a_map, b_map, c_map, a, b, tma_stores, raster,
                    epilogue.of_batch(all, batch));
-        }
+        });
     }
 };
 
