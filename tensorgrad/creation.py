@@ -28,6 +28,8 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
     if isinstance(data, Tensor):
         device = data.device if device is None else device
         array = np.array(data.device.backend.to_numpy(data.array))
+    elif hasattr(data, "__cuda_array_interface__"):
+        return as_tensor(data, dtype, device).clone().requires_grad_(requires_grad)
     else:
         array = _from_python(data, dtype)
     if dtype is not None:
@@ -60,12 +62,24 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     """A tensor of `data`, sharing memory where dtype and device allow it."""
     if isinstance(data, np.ndarray):
         data = from_numpy(data)
+    elif hasattr(data, "__cuda_array_interface__") and not isinstance(data, Tensor):
+        data = from_gpu(data)
     if isinstance(data, Tensor):
         return data.to(device=as_device(device) if device is not None else data.device, dtype=dtype or data.dtype)
     return tensor(data, dtype=dtype, device=device)
 
 
 asarray = as_tensor
+
+
+def from_gpu(data: Any) -> Tensor:
+    """A tensor on cuda sharing the memory of another library's array, which offers `__cuda_array_interface__`."""
+    from .device import device as Device
+
+    array = Device("cuda").backend.xp.asarray(data)
+    if array.dtype not in dtypes.BY_NUMPY:
+        raise TypeError(f"tensor: elements of type {array.dtype} have no counterpart; there are {', '.join(d.name for d in dtypes.ALL)}")
+    return wrap(array, Device("cuda", array.device.id))
 
 
 def from_numpy(array: np.ndarray) -> Tensor:

@@ -28,11 +28,14 @@ class device:
             raise ValueError(f"device: this installation has no device {kind!r}; it has: {', '.join(backends.NAMES)}")
         known = cls._known.get((kind, index))
         if known is None:
-            known = object.__new__(cls)
-            known.type, known.index = kind, index
-            known.backend = backends.load(kind)
-            known.backend.check(index)
-            cls._known[kind, index] = known
+            backend = backends.load(kind)
+            index = backend.check(index)  # "cuda" is the device that is the current one now
+            known = cls._known.get((kind, index))
+            if known is None:
+                known = object.__new__(cls)
+                known.type, known.index = kind, index
+                known.backend = backend.at(index) if hasattr(backend, "at") else backend
+                cls._known[kind, index] = known
         return known
 
     def __repr__(self) -> str:
@@ -53,3 +56,10 @@ class device:
 
 
 CPU = device("cpu")
+
+
+def moved(array: Any, source: device, target: device, non_blocking: bool = False) -> Any:
+    """Storage of one device as storage of another: through the host, or from GPU to GPU."""
+    if source.type != target.type:
+        array = source.backend.to_numpy(array, non_blocking)
+    return target.backend.asarray(array, non_blocking)

@@ -20,6 +20,7 @@ from . import backends, dtypes
 from .errors import NoKernel, UserError
 
 HALF = ("float16", "bfloat16")
+IN_FLOAT32 = ("cpu", "cupy")  # families that compute half precision by way of float32
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Kernel:
 
     def takes(self, name: str) -> bool:
         """Whether it computes this dtype, half precision by way of float32 included."""
-        return name in self.dtypes or (name in HALF and self.device == "cpu" and "float32" in self.dtypes and bool(self.writes))
+        return name in self.dtypes or (name in HALF and self.family in IN_FLOAT32 and "float32" in self.dtypes and bool(self.writes))
 
 
 def in_float32(kernel: Kernel) -> Callable[..., Any]:
@@ -68,7 +69,7 @@ def in_float32(kernel: Kernel) -> Callable[..., Any]:
     def wide(a: Any) -> Any:
         if isinstance(a, list):
             return [wide(x) for x in a]
-        if not isinstance(a, np.ndarray) or dtypes.BY_NUMPY[a.dtype].name not in HALF:
+        if not hasattr(a, "strides") or dtypes.BY_NUMPY[a.dtype].name not in HALF:
             return a
         if 0 not in a.strides or not a.size or all(step or n == 1 for step, n in zip(a.strides, a.shape, strict=True)):
             return a.astype(np.float32)

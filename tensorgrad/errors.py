@@ -13,3 +13,7 @@ class UserError(ValueError):
 
 class NoKernel(UserError, NotImplementedError):
     """No kernel takes a call, or not the one that was asked for."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """A device has no memory for a new array. The message says what holds it; arrays that are dropped make room, and work goes on."""

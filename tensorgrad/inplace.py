@@ -28,7 +28,7 @@ def check_inplace(t: Tensor, incoming: bool, name: str) -> None:
     array = t.array
     if 0 in array.strides and array.size and any(step == 0 and n > 1 for n, step in zip(array.shape, array.strides, strict=True)):
         raise RuntimeError(f"{name}: elements of this expanded tensor of shape {tuple(array.shape)} share their memory; clone() it first")
-    if not array.flags.writeable:
+    if not getattr(array.flags, "writeable", True):
         raise RuntimeError(f"{name}: this tensor of shape {tuple(array.shape)} is read-only memory of another library; clone() it first")
     if not MODE.enabled or (t._view is None and not t.tracked):
         return

@@ -51,16 +51,16 @@ def to_dlpack(tensor: Tensor, **kwargs: Any) -> Any:
 
 
 class _Exporter:
-    """A capsule as an object that NumPy imports from."""
+    """A capsule as an object that NumPy or CuPy imports from."""
 
-    def __init__(self, capsule: Any):
-        self.capsule = capsule
+    def __init__(self, capsule: Any, device: tuple[int, int]):
+        self.capsule, self.device = capsule, device
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self.capsule
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (CPU, 0)
+        return self.device
 
 
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
@@ -75,8 +75,7 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     elif hasattr(ext_tensor, "__dlpack__"):
         kind, index = ext_tensor.__dlpack_device__()
         if int(kind) == CUDA:
-            where = Device("cuda", int(index))
-            out = wrap(where.backend.xp.from_dlpack(ext_tensor), where)
+            out = _import(_capsule_of(ext_tensor, on_gpu=True), Device("cuda", int(index)))
         elif int(kind) == CPU:
             out = _import(_capsule_of(ext_tensor))
         else:
@@ -92,17 +91,24 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     return out.clone() if copy else out
 
 
-def _capsule_of(owner: Any) -> Any:
+def _capsule_of(owner: Any, on_gpu: bool = False) -> Any:
+    if on_gpu:  # the owner lets our stream wait for its own; 1 is what DLPack calls the legacy default stream
+        from .cuda.streams import current_stream
+
+        return owner.__dlpack__(stream=current_stream().cuda_stream or 1)
     try:
         return owner.__dlpack__(max_version=(1, 0))  # tells read-only memory from writable
     except TypeError:  # an owner from before that keyword
         return owner.__dlpack__()
 
 
-def _import(capsule: Any) -> Tensor:
+def _import(capsule: Any, where: Any = None) -> Tensor:
     half = _swap_type(capsule, BFLOAT, UINT)
     try:
-        array = np.from_dlpack(_Exporter(capsule))
+        if where is not None:
+            array = where.backend.xp.from_dlpack(_Exporter(capsule, (CUDA, where.index)))
+            return wrap(array.view(dtypes.bfloat16.np) if half else array, where)
+        array = np.from_dlpack(_Exporter(capsule, (CPU, 0)))
     except RuntimeError as e:
         raise TypeError(f"from_dlpack: the element type has no counterpart here; there are {', '.join(d.name for d in dtypes.ALL)}") from e
     return from_numpy(array.view(dtypes.bfloat16.np) if half else array)

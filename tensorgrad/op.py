@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import dispatch, dtypes
+from . import backends, dispatch, dtypes
 from .cases import Case
 from .dispatch import Kernel
 from .grad_mode import set_grad_enabled
@@ -45,10 +45,15 @@ fn = Functions()
 
 
 def rung(path: str, types: str = "float32 float64", device: str = "cpu", writes: tuple[int, ...] = (0,)) -> Callable:
-    """Mark a static method of an op as the kernel `path` written in Python."""
+    """Mark a method of an op as the kernel `path` written in Python.
+
+    One whose first parameter is `xp` is written over any array module: it serves the devices whose storage has one, in that family.
+    """
 
     def mark(f: Callable) -> Callable:
-        f.rung_of_op = (path, types, device, writes)  # type: ignore[attr-defined]
+        code = f.__code__
+        over_any_array = "xp" in code.co_varnames[:min(code.co_argcount, 2)]
+        f.rung_of_op = (path, types, device, writes, over_any_array)  # type: ignore[attr-defined]
         return f
 
     return mark
@@ -93,12 +98,18 @@ class Op:
         return f"<op {self.name}>"
 
     def python_kernels(self, device: str) -> Iterator[Kernel]:
-        """The kernels of this op written in Python: its static methods marked with `@rung`."""
+        """The kernels of this op written in Python: its methods marked with `@rung`."""
         for attribute in dir(type(self)):
             mark = getattr(getattr(type(self), attribute), "rung_of_op", None)
-            if mark is not None and mark[2] == device:
-                path, types, _, writes = mark
-                yield Kernel(self.name, path, device, frozenset(types.split()), self.source, getattr(self, attribute), writes)
+            if mark is None:
+                continue
+            path, types, made_for, writes, over_any_array = mark
+            call, backend = getattr(self, attribute), backends.load(device)
+            family = getattr(backend, "arrays", None) if over_any_array else made_for if made_for == device else None
+            if family:
+                call = functools.partial(call, backend.xp) if over_any_array else call
+                path = f"{family}/{path.partition('/')[2]}" if over_any_array else path
+                yield Kernel(self.name, path, device, frozenset(types.split()), self.source, call, writes)
 
     def kernel(self, device: Any, array: Any, *info: Any) -> Callable[..., Any]:
         """The kernel for this device and this array's dtype; remembered until a choice changes.
@@ -341,6 +352,47 @@ def _keep_old_values(target: Tensor, result: Tensor) -> None:
         node._saved = tuple([old if t is target else t for t in node._saved])
 
 
+def surround(wrapper: Callable[[Op, Callable[..., Any]], Callable[..., Any]] | None, on: bool = True) -> None:
+    """Have each op's work run through `wrapper(op, forward)` from here on, around those that were set before; not on: no longer.
+
+    None takes all of them out. A device asks for it where it has something to do about every op; others pay nothing.
+    """
+    if wrapper is None:
+        _SURROUNDINGS.clear()
+    elif on:
+        _SURROUNDINGS.append(wrapper)
+    else:
+        _SURROUNDINGS.remove(wrapper)
+    for op in dispatch._ops.values():
+        if not op.composite:
+            forward = op.forward
+            for around in _SURROUNDINGS:
+                forward = around(op, forward)
+            op.call.__globals__["FORWARD"] = forward
+
+
+_SURROUNDINGS: list[Callable[[Op, Callable[..., Any]], Callable[..., Any]]] = []
+
+
+def tensors_among(args: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among an op's arguments, those in lists too."""
+    for a in args:
+        if isinstance(a, Tensor):
+            yield a
+        elif isinstance(a, (list, tuple)):
+            yield from tensors_among(a)
+
+
+def mixed_devices(op: Op, args: tuple) -> RuntimeError | None:
+    """The error to raise where the tensors of a call are on several devices."""
+    names = [p.name for p in inspect.signature(op.forward).parameters.values() if p.name != "ctx"]
+    found = [(name, t.device) for name, a in zip(names, args, strict=False) for t in tensors_among([a])]
+    for name, where in found[1:]:
+        if where is not found[0][1]:
+            return RuntimeError(f"{op.name}: {found[0][0]} is on {found[0][1]} but {name} is on {where}; move one with .to(...)")
+    return None
+
+
 def observe(ctx: Node, out: Any, args: tuple) -> None:
     """Show an op's result to whoever watches."""
     for observer in list(OBSERVERS):
@@ -351,6 +403,9 @@ def explain(op: Op, args: tuple, error: Exception) -> Exception:
     """The error to raise when one came from an argument that is no Tensor, or no number, where one is due; else that error itself."""
     if str(error).startswith(f"{op.name}: "):
         return error
+    mixed = mixed_devices(op, args)
+    if mixed is not None:
+        return mixed
     params = [p for p in inspect.signature(op.forward).parameters.values() if p.name != "ctx"]
     for p, a in zip(params, args, strict=True):
         kind = _kind(p)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import dispatch, dtypes
+from . import backends, dispatch, dtypes
 from .cases import Case, T, binary_shapes, unary_shapes
 from .dispatch import Kernel
 from .graph import Node
@@ -41,10 +41,12 @@ class Pointwise(Op):
         raise NotImplementedError
 
     def python_kernels(self, device: str) -> Iterator[Kernel]:
-        """`cpu/numpy`, from the formula, besides those marked as rungs."""
-        if device == "cpu" and (self.ufunc or type(self).compute is not Pointwise.compute):
-            call = getattr(np, self.ufunc) if self.ufunc else functools.partial(self.compute, np)
-            yield Kernel(self.name, "cpu/numpy", device, frozenset(self.numpy_types.split()), self.source, call, ())
+        """The formula, on the array module of the device's storage: `cpu/numpy`, `cupy/numpy`; besides those marked as rungs."""
+        backend = backends.load(device)
+        family = getattr(backend, "arrays", None)
+        if family and (self.ufunc or type(self).compute is not Pointwise.compute):
+            call = getattr(backend.xp, self.ufunc) if self.ufunc else functools.partial(self.compute, backend.xp)
+            yield Kernel(self.name, f"{family}/numpy", device, frozenset(self.numpy_types.split()), self.source, call, ())
         yield from super().python_kernels(device)
 
     def kernel(self, device: Any, array: Any) -> Callable[..., Any]:
@@ -55,7 +57,7 @@ class Pointwise(Op):
             kernel = dispatch.choose(self, device, d.name)
             if kernel.writes:
                 picked = functools.partial(_into_new, device.backend.xp, kernel.for_dtype(d.name), self.result or d.np)
-            elif d.name in dispatch.HALF and kernel.device == "cpu" and self.rounds:
+            elif d.name in dispatch.HALF and kernel.family in dispatch.IN_FLOAT32 and (self.rounds or kernel.family == "cupy"):
                 picked = functools.partial(_in_float32, kernel.call, d.np)
             else:
                 picked = kernel.call
@@ -80,7 +82,7 @@ QUIET = _Quiet()
 
 def _in_float32(formula: Callable[..., Any], half: np.dtype, *args: Any) -> Any:
     """Run a NumPy formula on half-precision arrays by way of float32."""
-    y = formula(*[a.astype(np.float32) if isinstance(a, np.ndarray) and a.dtype == half else a for a in args])
+    y = formula(*[a.astype(np.float32) if hasattr(a, "astype") and a.dtype == half else a for a in args])
     return y.astype(half) if y.dtype == np.float32 else y
 
 
@@ -88,7 +90,7 @@ def _into_new(xp: Any, run: Callable[..., Any], kind: np.dtype, x: Any, *rest: A
     """Run a kernel that writes, on a new array of the broadcast shape."""
     shape = x.shape
     for a in rest:
-        if a.__class__ is np.ndarray and a.shape != shape and a.shape:
+        if a.__class__ is x.__class__ and a.shape != shape and a.shape:
             shape = np.broadcast_shapes(shape, a.shape) if shape else a.shape
     out = xp.empty(shape, kind)
     run(out, x, *rest)
@@ -318,8 +320,8 @@ def with_number(op: Op, t: Tensor, number: Any) -> tuple[Any, Any]:
     """The tensor's array and the number as an array of the same, promoted dtype."""
     x = t.array
     if type(number) is float and x.dtype in _FLOAT_KINDS:
-        known = _constants.get((number, x.dtype))
-        return x, known if known is not None else _constant(number, x.dtype)
+        known = _constants.get((number, x.dtype, t.device))
+        return x, known if known is not None else _constant(number, x.dtype, t.device)
     if not is_number(number):
         hint = "; tensorgrad.tensor(...) makes one" if isinstance(number, (np.ndarray, list)) else ""
         raise TypeError(f"{op.name}: expected a Tensor or a number, got {type(number).__name__}{hint}")
@@ -327,23 +329,24 @@ def with_number(op: Op, t: Tensor, number: Any) -> tuple[Any, Any]:
     if common != x.dtype:
         x = x.astype(common)
     if x.dtype in _FLOAT_KINDS:
-        return x, _constant(float(number), x.dtype)
+        return x, _constant(float(number), x.dtype, t.device)
     try:
-        return x, np.array(number, x.dtype)
+        return x, t.device.backend.scalar(np.array(number, x.dtype))
     except OverflowError:  # integers wrap around, as in PyTorch
-        return x, np.array(number).astype(x.dtype)
+        return x, t.device.backend.scalar(np.array(number).astype(x.dtype))
 
 
-_constants: dict[tuple[float, Any], Any] = {}  # numbers met in expressions, as read-only arrays: a third of the cost of `x * 2.0`
+_constants: dict[tuple[float, Any, Any], Any] = {}  # numbers met in expressions, as read-only arrays: a third of the cost of `x * 2.0`
 
 
-def _constant(number: float, dtype: Any) -> Any:
+def _constant(number: float, dtype: Any, device: Any) -> Any:
     with np.errstate(over="ignore"):  # beyond the dtype's range is infinity, as in PyTorch
         array = np.array(number, np.float32 if dtype.itemsize == 2 else dtype)  # half precision is computed in float32
     array.flags.writeable = False
-    if number != 0 and len(_constants) < 1000:  # 0.0 and -0.0 are one key
-        _constants[number, dtype] = array
-    return array
+    storage = device.backend.scalar(array)
+    if number != 0 and len(_constants) < 1000 and not device.backend.capturing():  # 0.0 and -0.0 are one key
+        _constants[number, dtype, device] = storage
+    return storage
 
 
 def check_broadcast(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:

@@ -77,11 +77,41 @@ def signed64(value: int) -> int:
 
 
 default_generator = Generator()
+_of_devices: dict[Any, Generator] = {}
+
+
+def generator_of(device: Any) -> Generator:
+    """The default generator of a device: of each GPU its own, of cpu and emu `default_generator`."""
+    if device.index is None:
+        return default_generator
+    known = _of_devices.get(device)
+    return known or _of_devices.setdefault(device, Generator(device).manual_seed(default_generator.initial_seed()))
 
 
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator of every device; the same seed gives the same numbers on each."""
+    for generator in _of_devices.values():
+        generator.manual_seed(seed)
     return default_generator.manual_seed(seed)
+
+
+def reserve(op: str, device: Any, generator: Generator | None, count: int) -> tuple[int, int]:
+    """Take the next numbers for an op on a device, of `generator` or the device's own: (seed, first block)."""
+    if device.backend.capturing():
+        raise RuntimeError(f"{op}: random numbers cannot be captured in a graph: every replay would draw the same; draw them outside, "
+                           "into a tensor that the graph reads")
+    return (generator or generator_of(device)).reserve(count)
+
+
+def states() -> list[tuple[Generator, tuple[int, int]]]:
+    """Where the default generator of every device is, for `restore`."""
+    return [(g, g.get_state()) for g in (default_generator, *_of_devices.values())]
+
+
+def restore(kept: list[tuple[Generator, tuple[int, int]]]) -> None:
+    """Put generators back to where `states` found them."""
+    for generator, state in kept:
+        generator.set_state(state)
 
 
 def seed() -> int:
@@ -105,16 +135,16 @@ def set_rng_state(state: tuple[int, int]) -> None:
 
 
 def fork_rng(devices: Any = (), enabled: bool = True) -> Any:
-    """A context that leaves the default generator as it found it."""
+    """A context that leaves the default generators as it found them."""
 
     @contextlib.contextmanager
     def fork() -> Iterator[None]:
-        before = get_rng_state()
+        before = states()
         try:
             yield
         finally:
             if enabled:
-                set_rng_state(before)
+                restore(before)
 
     return fork()
 
@@ -127,7 +157,7 @@ def fill(op: Any, target: Tensor, generator: Generator | None, *numbers: float, 
     kind = array.dtype if kind is None else kind
     direct = array.flags.c_contiguous and kind == array.dtype
     out = array if direct else xp.empty(array.shape, kind)
-    seed, block = (generator or default_generator).reserve(array.size * (2 if kind.itemsize == 8 else 1))
+    seed, block = reserve(op.name, target.device, generator, array.size * (2 if kind.itemsize == 8 else 1))
     op.kernel(target.device, out)(out, signed64(seed), block, *numbers)
     if not direct:
         array[...] = out

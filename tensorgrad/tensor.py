@@ -132,7 +132,7 @@ class Tensor:
         while isinstance(base.base, type(base)):
             base = base.base
         start = min(0, sum((n - 1) * s for n, s in zip(base.shape, base.strides, strict=True) if s < 0))
-        return (self.data_ptr() - base.ctypes.data - start) // self.array.dtype.itemsize
+        return (self.data_ptr() - self.device.backend.address(base) - start) // self.array.dtype.itemsize
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order without gaps."""
@@ -148,7 +148,7 @@ class Tensor:
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return int(self.array.ctypes.data)
+        return int(self.device.backend.address(self.array))
 
     @property
     def is_cuda(self) -> bool:
@@ -295,7 +295,7 @@ class Tensor:
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The NumPy array that shares this tensor's memory; `force` detaches and copies to the CPU first where that is needed."""
         if self.device.type == "cuda" and not force:
-            raise TypeError("numpy: the tensor is on cuda; use .cpu() first, or numpy(force=True)")
+            raise TypeError(f"numpy: the tensor is on {self.device}; use .cpu() first, or numpy(force=True)")
         if self.tracked and not force:
             raise RuntimeError("numpy: the tensor requires grad; use detach().numpy(), or numpy(force=True)")
         return self.device.backend.to_numpy(self.array)
@@ -312,6 +312,15 @@ class Tensor:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (2, self.device.index or 0) if self.device.type == "cuda" else (1, 0)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        if self.device.type != "cuda":
+            raise AttributeError(f"__cuda_array_interface__: the tensor is on {self.device}, not on cuda")
+        if self.tracked:
+            raise RuntimeError("__cuda_array_interface__: the tensor requires grad; use detach()")
+        interface: dict[str, Any] = self.array.__cuda_array_interface__
+        return interface
 
     def __len__(self) -> int:
         if self.array.ndim == 0:

@@ -18,6 +18,7 @@ import numpy as np
 
 xp = np
 families = ("cpu",)
+arrays = "cpu"
 ISAS = ("avx512", "avx2", "plain")
 MOST_THREADS = 1024  # with some ten thousands of them OpenMP overflows the stack
 
@@ -89,20 +90,36 @@ if ext.get_num_threads() > MOST_THREADS:
     ext.set_num_threads(MOST_THREADS)
 
 
-def check(index: int | None) -> None:
+def check(index: int | None) -> int | None:
     """Refuse any index but none: there is one CPU."""
     if index not in (None, 0):
         raise ValueError(f"device: there is one cpu; 'cpu:{index}' does not exist")
+    return index
 
 
-def asarray(array: np.ndarray) -> np.ndarray:
+def asarray(array: np.ndarray, non_blocking: bool = False) -> np.ndarray:
     """Storage for a NumPy array: the array itself."""
     return array
 
 
-def to_numpy(array: np.ndarray) -> np.ndarray:
+def to_numpy(array: np.ndarray, non_blocking: bool = False) -> np.ndarray:
     """The NumPy array behind a storage: the array itself."""
     return array
+
+
+def scalar(array: np.ndarray) -> np.ndarray:
+    """Storage for a number: the array itself."""
+    return array
+
+
+def address(array: np.ndarray) -> int:
+    """Where the first element lies."""
+    return int(array.ctypes.data)
+
+
+def capturing() -> bool:
+    """False: work is done at once."""
+    return False
 
 
 def load_kernels() -> Iterator[tuple]:

@@ -77,20 +77,36 @@ def chip(index: int | None = None) -> int:
     return int(ext.settings()[-1])
 
 
-def check(index: int | None) -> None:
+def check(index: int | None) -> int | None:
     """Refuse any index but none: there is one emulator."""
     if index not in (None, 0):
         raise ValueError(f"device: there is one emu; 'emu:{index}' does not exist")
+    return index
 
 
-def asarray(array: np.ndarray) -> np.ndarray:
+def asarray(array: np.ndarray, non_blocking: bool = False) -> np.ndarray:
     """Storage for a NumPy array: the array itself."""
     return array
 
 
-def to_numpy(array: np.ndarray) -> np.ndarray:
+def to_numpy(array: np.ndarray, non_blocking: bool = False) -> np.ndarray:
     """The NumPy array behind a storage: the array itself."""
     return array
+
+
+def scalar(array: np.ndarray) -> np.ndarray:
+    """Storage for a number: the array itself."""
+    return array
+
+
+def address(array: np.ndarray) -> int:
+    """Where the first element lies."""
+    return int(array.ctypes.data)
+
+
+def capturing() -> bool:
+    """False: work is done at once."""
+    return False
 
 
 def load_kernels() -> Iterator[tuple]:

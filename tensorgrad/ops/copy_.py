@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
+from ..device import moved
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor
@@ -22,7 +23,7 @@ class Copy(Op):
     def forward(self, ctx: Node, input: Tensor, src: Tensor, non_blocking: bool = False) -> None:
         x = src.array
         if src.device is not input.device:
-            x = input.device.backend.asarray(src.device.backend.to_numpy(x))
+            x = moved(x, src.device, input.device, non_blocking and input.device.type != "cpu")
         lead = len(x.shape) - len(input.array.shape)
         if lead > 0 or any(n not in (1, m) for n, m in zip(x.shape[::-1], input.array.shape[::-1], strict=False)):
             raise RuntimeError(f"copy_: a tensor of shape {tuple(src.shape)} cannot be broadcast to {tuple(input.shape)}")

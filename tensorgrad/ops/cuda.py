@@ -15,4 +15,4 @@ class Cuda(Op):
     composite = True
 
     def forward(self, input: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
-        return input.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
+        return input.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device, non_blocking=non_blocking)

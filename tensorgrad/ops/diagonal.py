@@ -15,7 +15,7 @@ from ..tensor import Tensor, check_dim, wrap
 def diagonal_of(x: Any, offset: int, dim1: int, dim2: int) -> Any:
     """A writable view of a diagonal of storage `x`, as its last dim."""
     y = x.diagonal(offset, dim1, dim2)
-    if y.flags.writeable != x.flags.writeable:
+    if not getattr(y.flags, "writeable", True):
         y.flags.writeable = x.flags.writeable  # NumPy returns a read-only view
     return y
 

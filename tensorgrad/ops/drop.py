@@ -28,7 +28,7 @@ class Drop(Op):
         x, xp = input.array, input.device.backend.xp
         split = x.ndim - run_dims
         lines = (math.prod(x.shape[:split]), math.prod(x.shape[split:]))
-        seed, block = state or random.default_generator.reserve(lines[0])
+        seed, block = state or random.reserve(self.name, input.device, None, lines[0])
         y = xp.empty(x.shape, x.dtype)
         self.kernel(input.device, x)(y.reshape(lines), xp.ascontiguousarray(x).reshape(lines), random.signed64(seed), block,
                                      round(keep * 2**32), float(scale), float(shift), float(dropped))

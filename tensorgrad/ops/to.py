@@ -13,7 +13,7 @@ class To(Op):
     """This tensor with another dtype and/or on another device; itself when nothing changes and `copy` is false.
 
     `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`; names work for both. `non_blocking` lets a copy run on beside the
-    caller where a device can do that; between devices of the host there is nothing to run on.
+    caller where a device can do that: from pinned memory to cuda, and from cuda to the host, whose tensor is whole once the stream is done.
     """
 
     name = "to"
@@ -27,11 +27,13 @@ class To(Op):
                 dtype, device = a.dtype, a.device
             elif isinstance(a, Device) or (isinstance(a, str) and a not in dtypes.BY_NAME):
                 device = a
-            elif a is not None and not isinstance(a, bool):  # a bool is non_blocking
+            elif isinstance(a, bool):
+                non_blocking = a
+            elif a is not None:
                 dtype = dtypes.as_dtype(a)
         out = input
         if device is not None and Device(device) is not input.device:
-            out = fn.to_device(out, Device(device))
+            out = fn.to_device(out, Device(device), non_blocking)
         if dtype is not None and dtypes.as_dtype(dtype) is not out.dtype:
             out = fn.to_dtype(out, dtypes.as_dtype(dtype))
         return out.clone() if copy and out is input else out

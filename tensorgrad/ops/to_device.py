@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..device import moved
 from ..graph import Node
 from ..op import Op
 from ..tensor import Tensor, wrap
@@ -15,10 +16,9 @@ class ToDevice(Op):
     function = method = False
     tested_in = "tests/test_dtypes.py"
 
-    def forward(self, ctx: Node, input: Tensor, device: Any) -> Tensor:
+    def forward(self, ctx: Node, input: Tensor, device: Any, non_blocking: bool = False) -> Tensor:
         ctx.device = input.device
-        host = input.device.backend.to_numpy(input.array)
-        there = device.backend.asarray(host)
+        there = moved(input.array, input.device, device, non_blocking)
         return wrap(there.copy() if there is input.array else there, device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class _Region:
 
     def __init__(self, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any], preserve_rng_state: bool, check: bool):
         self.function, self.kwargs, self.check = function, kwargs, check
-        self.rng = random.get_rng_state() if preserve_rng_state else None
+        self.rng = random.states() if preserve_rng_state else None
         self.left: list[weakref.ref[_Left]] = []
         self.again: weakref.WeakKeyDictionary[_Left, tuple] = weakref.WeakKeyDictionary()  # (array, device, version cell, version)
         # The arguments are held as a node holds what it saves: changes in place are noticed, an outer region can leave them out.
@@ -127,10 +127,10 @@ class _Region:
                 raise _Enough
 
         args = self._arguments()
-        now, before = random.get_rng_state(), MODE.saving
+        now, before = random.states(), MODE.saving
         try:
             if self.rng is not None:
-                random.set_rng_state(self.rng)
+                random.restore(self.rng)
             MODE.saving = collect
             with enable_grad():
                 self.function(*args, **self.kwargs)
@@ -138,7 +138,7 @@ class _Region:
             pass
         finally:
             MODE.saving = before
-            random.set_rng_state(now)
+            random.restore(now)
 
     def _arguments(self) -> list[Any]:
         """The arguments for a second run: results of operations without the graph behind them, but not as leaves."""

@@ -37,14 +37,14 @@ def call_of(device: Any, q: Any, k: Any, v: Any, mask: Any, *more: Any) -> tuple
         return ()
     head = 1 << int(max(q.shape[3], v.shape[3], 1) * q.itemsize - 1).bit_length()
     few = q.shape[2] <= FEW and k.shape[2] >= MANY and q.shape[1] * q.shape[2] <= 4 * FEW * k.shape[1]
-    tma = all(tma_can_fetch(x) for x in (q, k, v, *more))
+    tma = all(tma_can_fetch(x, device.backend.address(x)) for x in (q, k, v, *more))
     return (Call(head, device.backend.chip(device.index) in SMALL, tma, few, mask is not None),)
 
 
-def tma_can_fetch(x: Any) -> bool:
+def tma_can_fetch(x: Any, address: int) -> bool:
     """Whether vectors lie at multiples of 16 bytes, one after another."""
     steps = [step for step, n in zip(x.strides[:3], x.shape[:3], strict=True) if n > 1]
-    return x.size > 0 and x.ctypes.data % 16 == 0 and all(step > 0 and step % 16 == 0 for step in steps)
+    return x.size > 0 and address % 16 == 0 and all(step > 0 and step % 16 == 0 for step in steps)
 
 
 def holds_heads(kernel: dispatch.Kernel, call: Call, heads: dict[str, tuple[int, int]]) -> str | None:

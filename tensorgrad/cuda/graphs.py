@@ -1,0 +1,184 @@
+"""CUDA graphs: what a function launches, written down once and launched again as a whole.
+
+A replay launches the same kernels on the same memory. So whatever a captured function works with is kept: arrays from outside are held,
+and memory it asks for comes from a pool of the graph's own. What depends on values the host would have to read, and what should differ
+from replay to replay (random numbers, an optimizer's step count), cannot be captured and is refused by name.
+"""
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .. import backends
+from .. import op as ops
+from ..tensor import Tensor
+from . import streams
+from .streams import Stream
+
+__all__ = ["CUDAGraph", "graph", "make_graphed"]
+
+
+class CUDAGraph:
+    """A captured piece of work: `with tg.cuda.graph(g): y = f(x)` fills it, `g.replay()` runs it and y holds the new result."""
+
+    def __init__(self) -> None:
+        self._graph: Any = None
+        self._pool: Any = None
+        self._held: dict[int, Any] = {}  # arrays from outside that the graph reads or writes, by address
+
+    def replay(self) -> None:
+        """Launch it on the current stream."""
+        if self._graph is None:
+            raise RuntimeError("CUDAGraph.replay: nothing was captured; use `with tg.cuda.graph(g):` first")
+        streams.refuse_capture("a replay of another graph", "replay one after the other")
+        self._graph.launch(backends.load("cuda").cupy.cuda.get_current_stream())
+
+    def reset(self) -> None:
+        """Forget what was captured; its memory is free again once nobody holds the results."""
+        if self._graph is not None:
+            streams.synchronize()
+        self._graph, self._pool, self._held = None, None, {}
+
+    @contextlib.contextmanager
+    def capture(self, stream: Stream | None = None) -> Iterator[None]:
+        """Record what this thread launches, on `stream` or one of its own, instead of running it."""
+        if streams.capturing():
+            raise RuntimeError("cuda.graph: a graph is being captured in this thread already")
+        if self._graph is not None:
+            raise RuntimeError("cuda.graph: this CUDAGraph holds a graph; reset() it, or make another")
+        backend = backends.load("cuda")
+        errors = backend.cupy.cuda.runtime.CUDARuntimeError
+        streams.synchronize()
+        gc.collect()  # what dies during the capture would be freed by calls that cannot be captured
+        stream = stream or Stream()
+        self._pool = backend.accounts.private_pool()
+        with streams.stream(stream), self._watching(errors):
+            stream.made.begin_capture()
+            backend.accounts.own.pool, streams.own.graph = self._allocate, self
+            self._own: set[int] = set()
+            try:
+                yield
+                made = stream.made.end_capture()
+            except BaseException as e:
+                with contextlib.suppress(errors):
+                    if stream.made.is_capturing():
+                        stream.made.end_capture()
+                if isinstance(e, errors):
+                    raise RuntimeError(f"cuda.graph: the capture failed: {e}") from e
+                raise
+            finally:
+                backend.accounts.own.pool, streams.own.graph = None, None
+        self._graph = made
+
+    def _allocate(self, size: int) -> Any:
+        given = self._pool.malloc(size)
+        self._own.add(given.ptr)
+        return given
+
+    @contextlib.contextmanager
+    def _watching(self, errors: type[Exception]) -> Iterator[None]:
+        """Hold the arrays that ops are given from outside; name the op that cannot be captured."""
+        def hold(ctx: Any, out: Any, args: tuple) -> None:
+            if streams.own.graph is self:
+                for t in ops.tensors_among(args):
+                    if t.device.type == "cuda" and t.array.data.mem.ptr not in self._own:
+                        self._held[t.array.data.mem.ptr] = t.array
+
+        def around(op: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
+            def run(*args: Any, **kwargs: Any) -> Any:
+                try:
+                    return forward(*args, **kwargs)
+                except errors as e:
+                    if streams.own.graph is None:
+                        raise
+                    raise RuntimeError(f"cuda.graph: {op.name} cannot be captured: it waits for the device, as the host needs a value or a "
+                                       f"shape from it ({e})") from e
+            return run
+
+        ops.OBSERVERS.append(hold)
+        ops.surround(around)
+        try:
+            yield
+        finally:
+            ops.OBSERVERS.remove(hold)
+            ops.surround(around, False)
+
+
+class _Graphed:
+    """A function captured on examples of its inputs; a call copies the inputs to their places and replays."""
+
+    def __init__(self, function: Callable[..., Any], examples: tuple[Any, ...], warmup: int, stream: Stream | None = None):
+        self.name = getattr(function, "__name__", type(function).__name__)
+        for i, x in enumerate(examples):
+            if not isinstance(x, Tensor) or x.device.type != "cuda":
+                raise TypeError(f"cuda.graph: input {i} of {self.name} must be a tensor on cuda, not {_what(x)}")
+        self.inputs = [x.detach().clone() for x in examples]
+        self.graph = CUDAGraph()
+        stream = stream or Stream()
+        stream.wait_stream(streams.current_stream())
+        with streams.stream(stream):  # kernels are loaded and constants made before anything is recorded
+            for _ in range(warmup):
+                function(*self.inputs)
+        streams.current_stream().wait_stream(stream)
+        with self.graph.capture(stream):
+            self.outputs = function(*self.inputs)
+
+    def __call__(self, *inputs: Any) -> Any:
+        if len(inputs) != len(self.inputs):
+            raise TypeError(f"cuda.graph: {self.name} was captured with {len(self.inputs)} inputs, not {len(inputs)}")
+        for i, (new, place) in enumerate(zip(inputs, self.inputs, strict=True)):
+            if not isinstance(new, Tensor) or new.shape != place.shape or new.dtype is not place.dtype:
+                raise RuntimeError(f"cuda.graph: input {i} of {self.name} was captured as {_what(place)}, not {_what(new)}; a graph has "
+                                   "one shape: pad the input, or capture another graph")
+            if new is not place:
+                place.data.copy_(new.detach(), non_blocking=True)
+        self.graph.replay()
+        return self.outputs
+
+
+def _what(x: Any) -> str:
+    return f"{x.dtype.name} of shape {tuple(x.shape)} on {x.device}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+
+
+def graph(what: Any, *examples: Tensor, warmup: int = 3, stream: Stream | None = None) -> Any:
+    """Capture: `with graph(g):` what runs inside, into a `CUDAGraph`; or a function, which is replaced by its replay.
+
+    `f = graph(step, x)` runs `step(x)` `warmup` times, captures it on a copy of x, and gives a function: f(x2) copies x2 there and
+    replays. The results are the same tensors each time, with new values. RuntimeError names what cannot be captured.
+    """
+    if isinstance(what, CUDAGraph):
+        return what.capture(stream)
+    if not callable(what):
+        raise TypeError(f"cuda.graph: expected a CUDAGraph or a function, not a {type(what).__name__}")
+    return _Graphed(what, examples, warmup, stream)
+
+
+def make_graphed(loss: Callable[..., Tensor], optimizer: Any, *examples: Tensor, warmup: int = 3) -> Callable[..., Tensor]:
+    """A whole training step from `loss(*inputs)`, as a function of the inputs: the loss and its gradients are one replay.
+
+    The optimizer's step follows the replay by itself: its numbers (learning rate, step count) differ from step to step, and all
+    parameters are one kernel. The gradients lie in `.grad` afterwards. The loss returned is overwritten by the next step. `warmup` runs of
+    the loss and its gradients come first; they change no parameter, but do move the statistics of batch norm.
+    """
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def both(*inputs: Tensor) -> Tensor:
+        for p in params:
+            p.grad = None
+        value = loss(*inputs)
+        value.backward()
+        return value.detach()
+
+    graphed = _Graphed(both, examples, warmup)
+    gradients = [(p, p.grad) for p in params]
+
+    def step(*inputs: Tensor) -> Tensor:
+        value: Tensor = graphed(*inputs)
+        for p, g in gradients:
+            p.grad = g
+        optimizer.step()
+        return value
+
+    return step

@@ -1,0 +1,50 @@
+"""The random numbers of GPUs: each device has a generator of its own, which `tg.manual_seed` seeds too."""
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backends, random
+from ..device import device as Device
+from .memory import index_of
+
+__all__ = ["get_rng_state", "get_rng_state_all", "initial_seed", "manual_seed", "manual_seed_all", "seed", "set_rng_state"]
+
+
+def _generator(device: Any) -> random.Generator:
+    return random.generator_of(Device("cuda", index_of(device)))
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the current device's generator: the same numbers as cpu draws from that seed."""
+    _generator(None).manual_seed(seed)
+
+
+def manual_seed_all(seed: int) -> None:
+    """Seed the generators of all GPUs."""
+    for i in range(backends.load("cuda").devices):
+        _generator(i).manual_seed(seed)
+
+
+def seed() -> None:
+    """Seed the current device's generator from the system's entropy."""
+    _generator(None).seed()
+
+
+def initial_seed() -> int:
+    """The seed last given to the current device's generator."""
+    return _generator(None).initial_seed()
+
+
+def get_rng_state(device: Any = "cuda") -> tuple[int, int]:
+    """(seed, position) of a device's generator."""
+    return _generator(device).get_state()
+
+
+def get_rng_state_all() -> list[tuple[int, int]]:
+    """The states of all GPUs' generators."""
+    return [get_rng_state(i) for i in range(backends.load("cuda").devices)]
+
+
+def set_rng_state(new_state: tuple[int, int], device: Any = "cuda") -> None:
+    """Restore a state that `get_rng_state` gave."""
+    _generator(device).set_state(new_state)
