@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
+from tensorgrad.nn import functional as F
 from tensorgrad.op import fn
 
 emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
@@ -25,3 +26,22 @@ def test_the_same_elements_are_kept(shape, run_dims, dtype):
             np.testing.assert_allclose(got.astype(np.float64), want.astype(np.float64), rtol=ONE_ROUNDING[dtype])
             np.testing.assert_array_equal(got == 0, want == 0)
     emu.configure(seed=0)
+
+
+@pytest.mark.parametrize("device", ["cpu", "emu"])
+@pytest.mark.parametrize(("shape", "dtype"), [((5, 203), "float32"), ((3, 4, 8), "bfloat16"), ((6, 10), "float64")])
+def test_dropout_add_draws_the_zeros_of_dropout(shape, dtype, device):
+    """Forward and backward, of the sum with a bias: the chain of three ops at the same state of the generator."""
+    made = {}
+    for name in ("chain", "fused"):
+        rng = np.random.default_rng(0)
+        x, residual, bias = (tg.tensor(rng.standard_normal(s), dtype=getattr(tg, dtype), device=device).requires_grad_()
+                             for s in (shape, shape, shape[-1]))
+        tg.manual_seed(5)
+        y = residual + F.dropout(x + bias, 0.3) if name == "chain" else F.dropout_add(x, residual, bias, 0.3)
+        y.backward(tg.ones_like(y))
+        made[name] = [t.numpy().astype(np.float64) for t in (y.detach(), x.grad, residual.grad, bias.grad)]
+    for got, want in zip(made["fused"], made["chain"], strict=True):
+        np.testing.assert_allclose(got, want, rtol=4 * ONE_ROUNDING[dtype], atol=4 * ONE_ROUNDING[dtype])  # the chain rounds three times
+    kept = F.dropout_add(x, residual, bias, 0.3, training=False)
+    np.testing.assert_array_equal(kept.detach().numpy(), F.dropout_add(x, residual, bias, 0.0).detach().numpy())

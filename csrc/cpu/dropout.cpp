@@ -38,7 +38,31 @@ void drop(Array& y, const Array& x, int64_t seed, int64_t first_block, int64_t l
     });
 }
 
+// y, x, residual (rows, n), bias (n) or None: y = residual + what dropout leaves of x + bias, a word an element.
+void drop_add(Array& y, const Array& x, const Array& residual, const Array& bias, int64_t seed, int64_t first_block, int64_t limit, double scale) {
+    const int64_t size = x.size(), n = x.shape[1], groups = (size + philox::WORDS - 1) / philox::WORDS;
+    dispatch_float(x.dtype, "drop_add", [&]<class T>() {
+        parallel_ranges(groups, 2 * size, [&](int64_t begin, int64_t end) {
+            const T on = limit ? T(scale) : T(0);
+            const auto last = uint32_t(limit ? limit - 1 : 0);  // in 32 bits: the largest word that keeps
+            uint32_t words[philox::WORDS];
+            T added[philox::WORDS] = {};
+            for (int64_t b = begin; b < end; ++b) {
+                const int64_t at = b * philox::WORDS, count = std::min<int64_t>(philox::WORDS, size - at);
+                philox::words(uint64_t(seed), uint64_t(first_block) + uint64_t(b) * philox::LANES, words);
+                for (int64_t i = 0, column = at % n; bias && i < count; ++i, column = column + 1 == n ? 0 : column + 1)
+                    added[i] = bias.ptr<T>()[column];
+                const T* __restrict in = x.ptr<T>() + at;
+                const T* __restrict beside = residual.ptr<T>() + at;
+                T* __restrict out = y.ptr<T>() + at;
+                for (int64_t i = 0; i < count; ++i) out[i] = beside[i] + (in[i] + added[i]) * (words[i] <= last ? on : T(0));
+            }
+        });
+    });
+}
+
 TG_KERNEL(drop, "cpu/philox", "float32 float64", drop)
+TG_KERNEL(drop_add, "cpu/philox", "float32 float64", drop_add)
 
 }  // namespace
 }  // namespace tg

@@ -2,33 +2,37 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from .. import random
+from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, assign, fn
 from ..tensor import Tensor, wrap
+from .shared.philox import words
 
 
 class Drop(Op):
     """y = x * scale + shift where kept, x * 0 + dropped elsewhere; kept with probability `keep`.
 
-    One draw decides about the last `run_dims` dims together. Draw i is word i of the Philox stream from `state`, (seed, block);
-    without a state a stretch of the default generator is taken. Only the state is remembered: the gradient draws the same numbers
-    again. The result depends on the seed and the position alone, not on threads or device.
+    One draw decides about the last `run_dims` dims together. Draw i is word i of the Philox stream from `state`, (seed, block). Only
+    the state is remembered: the gradient draws the same numbers again. The result depends on the seed and the position alone, not on
+    threads or device.
     """
 
     name = "drop"
     function = method = False
     defaults = ("cpu/philox",)
-    tested_in = "tests/test_dropout.py"
 
     def forward(self, ctx: Node, input: Tensor, keep: float, scale: float, shift: float = 0.0, dropped: float = 0.0, run_dims: int = 0,
-                state: tuple[int, int] | None = None) -> Tensor:
+                state: tuple[int, int] = (0, 0)) -> Tensor:
         x, xp = input.array, input.device.backend.xp
         split = x.ndim - run_dims
         lines = (math.prod(x.shape[:split]), math.prod(x.shape[split:]))
-        seed, block = state or random.reserve(self.name, input.device, None, lines[0])
+        seed, block = state
         y = xp.empty(x.shape, x.dtype)
         self.kernel(input.device, x)(y.reshape(lines), xp.ascontiguousarray(x).reshape(lines), random.signed64(seed), block,
                                      round(keep * 2**32), float(scale), float(shift), float(dropped))
@@ -37,6 +41,23 @@ class Drop(Op):
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return fn.drop(g, *ctx.arguments)
+
+    def reference(self, x: Any, keep: float, scale: float, shift: float = 0.0, dropped: float = 0.0, run_dims: int = 0,
+                  state: tuple[int, int] = (0, 0)) -> Any:
+        draws = x.shape[:x.ndim - run_dims]
+        kept = (words(*state, math.prod(draws)) < round(keep * 2**32)).reshape((*draws, *[1] * run_dims))
+        return x * (kept * scale) + np.where(kept, shift, dropped)
+
+    def cases(self) -> Iterable[Case]:
+        yield from (Case(T(5, 41), 0.7, 1.5), Case(T(2, 3, 5), 0.4, 2.5, run_dims=1, state=(7, 3)), Case(T(37), 0.4, 1.5, 0.25, -1.5))
+        yield from (Case(T(0, 3), 0.5, 2.0), Case(T(9), 0.0, 0.0), Case(T(9), 1.0, 1.0), Case(T(), 0.5, 2.0))
+        yield Case(T(66), 0.3, 1.0, state=(0x9ABCDEF012345678, 2**32 - 3))
+
+    @staticmethod
+    def reserved(input: Tensor, run_dims: int = 0) -> tuple[int, int]:
+        """A stretch of the stream of the device's generator, a word for each draw about `input`."""
+        shape = input.array.shape
+        return random.reserve("drop", input.device, None, math.prod(shape[:len(shape) - run_dims]))
 
     @staticmethod
     def check(op: str, p: float) -> float:
@@ -50,7 +71,7 @@ class Drop(Op):
         p = self.check(op, p)
         if not training or p == 0:
             return input
-        y = fn.drop(input, 1 - p, 1 / (1 - p) if p < 1 else 0.0, 0.0, 0.0, run_dims)
+        y = fn.drop(input, 1 - p, 1 / (1 - p) if p < 1 else 0.0, 0.0, 0.0, run_dims, self.reserved(input, run_dims))
         return assign(input, y, op) if inplace else y
 
     def alpha(self, op: str, input: Tensor, p: float, training: bool, inplace: bool, run_dims: int = 0) -> Tensor:
@@ -60,7 +81,7 @@ class Drop(Op):
             return input
         limit = 1.0507009873554805 * 1.6732632423543772  # SELU's scale * alpha
         a = 1 / math.sqrt((1 - p) * (1 + p * limit * limit)) if p < 1 else 0.0
-        y = fn.drop(input, 1 - p, a, a * limit * p, a * limit * (p - 1), run_dims)
+        y = fn.drop(input, 1 - p, a, a * limit * p, a * limit * (p - 1), run_dims, self.reserved(input, run_dims))
         return assign(input, y, op) if inplace else y
 
 

@@ -1,0 +1,54 @@
+// What the kernels of dropout share: the words of the stream, and what becomes of an element.
+#pragma once
+#include "../pointwise/formulas.h"
+
+namespace tg::dropout {
+
+constexpr int THREADS = 256, MOST_BLOCKS = 1 << 14;
+
+// The words of one block of Philox 4x32-10, as csrc/core/philox.h has it.
+__device__ inline uint4 philox(uint64_t seed, uint64_t block) {
+    unsigned c0 = unsigned(block), c1 = unsigned(block >> 32), c2 = 0, c3 = 0, k0 = unsigned(seed), k1 = unsigned(seed >> 32);
+#pragma unroll
+    for (int round = 0; round < 10; ++round) {
+        const uint64_t a = uint64_t(c0) * 0xD2511F53u, b = uint64_t(c2) * 0xCD9E8D57u;
+        c0 = unsigned(b >> 32) ^ c1 ^ k0;
+        c2 = unsigned(a >> 32) ^ c3 ^ k1;
+        c1 = unsigned(b);
+        c3 = unsigned(a);
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return make_uint4(c0, c1, c2, c3);
+}
+
+template <class C> struct Drop {
+    int64_t rows, run, first_block;
+    uint64_t seed;
+    unsigned last;  // the largest word that keeps
+    C on, plus, minus;
+
+    // A row is kept where its word is below `limit`, from 0 to 2^32.
+    Drop(int64_t rows, int64_t run, int64_t seed, int64_t first_block, int64_t limit, double scale, double shift, double dropped)
+        : rows(rows), run(run), first_block(first_block), seed(uint64_t(seed)), last(unsigned(limit ? limit - 1 : 0)), on(limit ? C(scale) : C(0)),
+          plus(C(limit ? shift : dropped)), minus(C(dropped)) {}
+
+    __device__ C of(C x, unsigned word) const {
+        const bool keep = word <= last;
+        return std::fma(x, keep ? on : C(0), keep ? plus : minus);  // one rounding everywhere, whatever a compiler contracts
+    }
+};
+
+// Blocks for so many elements, four to a thread.
+inline unsigned blocks_for(int64_t elements) {
+    const int64_t all = (elements + 4 * THREADS - 1) / (4 * THREADS);
+    return unsigned(all < MOST_BLOCKS ? all : MOST_BLOCKS);
+}
+
+// N elements that are moved as one: the four of a block of the stream for example.
+template <class S, int N> struct alignas(N * sizeof(S)) Neighbours {
+    S at[N];
+};
+template <class S> bool in_fours(const Array& a) { return reinterpret_cast<uintptr_t>(a.data) % (4 * sizeof(S)) == 0; }  // None is
+
+}  // namespace tg::dropout
