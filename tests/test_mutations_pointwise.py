@@ -22,10 +22,25 @@ MUTANTS = [
     ("pointwise/power/map", "dims of one move", "own < 0 || arrays[j]->shape[own] == 1 ? 0 :", "own < 0 ? 0 :", 1),
     ("pointwise/power/map", "dims merge where the last operand's do", "merges = merges && l.step", "merges = l.step", 1),
     ("pointwise/power/map", "a number is read as the arrays are", "IS_HALF<S> && g.in_float[j]", "false", 1),
-    ("dropout/v00_philox", "a row too many", "row < d.rows && j < d.run", "j < d.run", 1),
-    ("dropout/v00_philox", "a round too few", "round < 10", "round < 9", 1),
+    ("pointwise/chains", "the flag is not looked at", "if (flag) map_floats<bias_##op##_second>(",
+     "if (false) map_floats<bias_##op##_second>(", 1),
+    ("pointwise/chains", "the slope at x without its bias", "g * (first), const T x = a + b;", "g * (first), const T x = a;", 1),
+    ("pointwise/chains/map", "the second result stays", "if constexpr (PAIR) store(z + at[N], second);", "", 1),
+    ("pointwise/chains/map", "the second result as the first", "second = Out(more);", "second = first;", 1),
+    ("pointwise/chains/map", "the tail of the second result", "apply<Out>(f, v, z[at[N] + k])", "apply<Out>(f, v, z[at[N]])", 1),
+    ("dropout/v00_philox", "a row too many", "at < d.rows * d.run", "at <= d.rows * d.run", 1),
+    ("dropout/v00_philox", "a word of the row before", "row % 4 == 2 ? words.z : words.w", "words.z", 1),
+    ("dropout/v00_philox", "fours across rows", "d.run % 4 == 0 ?", "true ?", 1),
+    ("dropout/v00_philox/philox", "a round too few", "round < 10", "round < 9", 1),
+    ("dropout/v01_residual", "the bias is not there", "bias ? C(own.at[i]) + C(added.at[i]) : C(own.at[i])", "C(own.at[i])", 1),
+    ("dropout/v01_residual", "the residual is dropped as well", "C(beside.at[i]) + d.of(sum, words[i])",
+     "d.of(C(beside.at[i]) + sum, words[i])", 1),
+    ("dropout/v01_residual", "fours that begin inside a row of the bias", "&& x.shape[1] % 4 == 0", "", 1),
+    ("dropout/v01_residual", "an element too many", "if (at + i >= d.rows) break;", "", 1),
+    ("dropout/v01_residual", "the bias runs on", "bias[(column + i) % n]", "bias[column]", 1),
+    ("dropout/v01_residual", "the stream begins at its first block", "d.first_block + at / 4", "at / 4", 1),
     ("dropout/v00_philox", "the stream begins at its first block", "d.first_block + b", "b", 1),
-    ("dropout/v00_philox", "what is dropped is shifted like the rest", "keep ? plus : minus", "plus", 1),
+    ("dropout/v00_philox/philox", "what is dropped is shifted like the rest", "keep ? plus : minus", "plus", 1),
     ("dropout/v00_philox", "four rows where fewer are left", "b * 4 + 4 <= d.rows", "b * 4 <= d.rows", 1),
 ]
 
@@ -51,7 +66,7 @@ def powers(rung):
 def drops(rung):
     """Against the bits of the CPU kernel."""
     on_cpu = dispatch.kernels_of("cpu")["drop"]["cpu/philox"]
-    for shape, numbers in (((1030, 1), (0.7, 1.5, 0.0, 0.0)), ((17, 6), (0.4, 1.5, 0.25, -1.5))):
+    for shape, numbers in (((1030, 1), (0.7, 1.5, 0.0, 0.0)), ((17, 6), (0.4, 1.5, 0.25, -1.5)), ((17, 8), (0.4, 1.5, 0.0, 0.0))):
         x, want = np.random.default_rng(1).standard_normal(shape).astype(np.float32), np.empty(shape, np.float32)
         arguments = 12345, 2**32 - 2, round(numbers[0] * 2**32), *numbers[1:]
         on_cpu.call(want, x, *arguments)
@@ -59,14 +74,47 @@ def drops(rung):
         yield Call(f"{shape}", "drop", rung, [Made(shape, np.float32), x, *arguments], [want.astype(np.float64)], [bound])
 
 
+def references(op, rung, calls):
+    """Calls of an op against its float64 reference: (arrays, numbers the kernel takes, arguments of the reference behind the arrays)."""
+    for arrays, numbers, options in calls:
+        want = dispatch._ops[op].reference(*(a if a is None else a.astype(np.float64) for a in arrays), *options)
+        wants = list(want) if isinstance(want, tuple) else [want]
+        bounds = [1e-5 * np.linalg.norm(w) for w in wants]
+        made = [Made(w.shape, np.float32) for w in wants]
+        yield Call(f"{op} {[a if a is None else a.shape for a in arrays]}", op, rung, [*made, *arrays, *numbers], wants, bounds)
+
+
+def chained(rung):
+    """Whole vectors and a tail, a row that repeats, rows of no whole vectors."""
+    rng = np.random.default_rng(0)
+    for shape, other in (((33, 67), (33, 67)), ((5, 8), (8,)), ((6, 7), (7,))):
+        g, x, y = (rng.standard_normal(s).astype(np.float32) for s in (shape, shape, other))
+        yield from references("swiglu_backward", rung, [((g, x, y), (), ())])
+        yield from references("bias_gelu", rung, [((x, y), (0,), ()), ((x, y), (1,), ("tanh",))])
+        yield from references("bias_gelu_backward", rung, [((g, x, y), (flag,), (flag,)) for flag in (0, 1)])
+
+
+def drop_adds(rung):
+    rng = np.random.default_rng(1)
+    for shape, biased in (((9, 8), True), ((7, 6), True), ((3, 11), False), ((5, 7), True)):
+        x, residual = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
+        bias = rng.standard_normal(shape[1]).astype(np.float32) if biased else None
+        state = 12345, 2**32 - 2
+        yield from references("drop_add", rung, [((x, residual, bias), (*state, round(0.7 * 2**32), 1.5), (0.7, 1.5, state))])
+
+
+CALLS = {"pointwise/power": lambda: powers("vectorized"), "pointwise/chains": lambda: chained("vectorized"),
+         "dropout/v00_philox": lambda: drops("v00_philox"), "dropout/v01_residual": lambda: drop_adds("v01_residual")}
+
+
 def calls(rung):
-    return powers("vectorized") if rung.startswith("pointwise") else drops("v00_philox")
+    return CALLS["/".join(rung.split("/")[:2])]()
 
 
 def test_planted_bugs_are_caught(build):
     assert planted.missed(build, MUTANTS, planted.texts_of, calls) == []
 
 
-@pytest.mark.parametrize("rung", ["pointwise/power", "dropout/v00_philox"])
+@pytest.mark.parametrize("rung", sorted(CALLS))
 def test_the_rungs_themselves_pass(build, rung):
     assert planted.examined(build(planted.texts_of(rung)), calls(rung)) == [None, None]

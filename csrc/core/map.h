@@ -44,8 +44,11 @@ template <class T> inline simd::V<T> fetch(const T* p, int64_t step, int64_t k) 
     return v;
 }
 
-// y = f(a, ...): f takes and returns vectors. Lanes past the end hold 1.
-template <class T, int N, class F> void map(Array& y, const Array* const (&in)[N], F f) {
+// y = f(a, ...): f takes and returns vectors. Lanes past the end hold 1. Where f has two results it leaves the one for `second` in its
+// last argument.
+template <class T, int N, class F> void map(Array& y, const Array* const (&in)[N], F f, Array* second = nullptr) {
+    using V = simd::V<T>;
+    constexpr bool PAIR = requires(V v) { f(v, v, v, v); };
     constexpr int64_t W = simd::W<T>;
     const Plan<N> plan(y, in);
     const int last = plan.ndim - 1;
@@ -65,9 +68,13 @@ template <class T, int N, class F> void map(Array& y, const Array* const (&in)[N
             }
             T* out = y.ptr<T>() + at;
             for (int64_t i = 0; i < n; i += W) {
-                simd::V<T> v[N];
+                V v[N];
                 for (int j = 0; j < N; ++j) v[j] = fetch<T>(p[j] + i * plan.step[last][j], plan.step[last][j], n - i);
-                if constexpr (N == 1) simd::store<T>(out + i, f(v[0]), n - i);
+                if constexpr (PAIR) {
+                    V more;
+                    simd::store<T>(out + i, f(v[0], v[1], v[2], more), n - i);
+                    simd::store<T>(second->template ptr<T>() + at + i, more, n - i);
+                } else if constexpr (N == 1) simd::store<T>(out + i, f(v[0]), n - i);
                 else if constexpr (N == 3) simd::store<T>(out + i, f(v[0], v[1], v[2]), n - i);
                 else simd::store<T>(out + i, f(v[0], v[1]), n - i);
             }

@@ -13,6 +13,13 @@ from ..pointwise import Activation, ActivationBackward
 from ..tensor import Tensor
 
 
+def check_approximate(op: str, approximate: str) -> int:
+    """The flag of the kernels for what `approximate` says; RuntimeError for another word."""
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(f"{op}: approximate must be 'none' or 'tanh', not {approximate!r}")
+    return int(approximate == "tanh")
+
+
 class Gelu(Activation):
     """y = x Phi(x), Phi the normal distribution (Hendrycks and Gimpel, 2016).
 
@@ -23,9 +30,7 @@ class Gelu(Activation):
     inplace = False
 
     def forward(self, ctx: Node, input: Tensor, *, approximate: str = "none") -> Tensor:
-        if approximate not in ("none", "tanh"):
-            raise RuntimeError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
-        return self.apply(ctx, input, int(approximate == "tanh"))
+        return self.apply(ctx, input, check_approximate("gelu", approximate))
 
     def reference(self, x: Any, approximate: str = "none") -> Any:
         with np.errstate(all="ignore"):

@@ -72,4 +72,12 @@ void map_floats(const char* op, Array& y, const Array* const (&in)[N], Number...
     void op##_map(Array& out, const Array& a, const Array& b, const Array& c) { map_floats<op##_formula>(#op, out, {&a, &b, &c}); } \
     TG_KERNEL(op, "cuda/vectorized", TG_FLOATS, op##_map)
 
+// Two results: the functor returns the first and leaves the second behind its operands.
+#define TG_PAIR(op, first, second, ...)                                                                                          \
+    TG_FORMULA(op##_formula, 0, (T x, T y, T z, T& more), (first), __VA_ARGS__ more = (second);)                                 \
+    void op##_map(Array& out, Array& more, const Array& a, const Array& b, const Array& c) {                                     \
+        map_floats<op##_formula>(#op, out, {&a, &b, &c, &more});                                                                 \
+    }                                                                                                                            \
+    TG_KERNEL(op, "cuda/vectorized", TG_FLOATS, op##_map)
+
 }  // namespace tg::pointwise

@@ -1,5 +1,5 @@
 // The one template of element-wise kernels: y = f(a, b, c) for arrays of any strides that broadcast to y. Out is what y holds, First what
-// a holds, In what the others hold; f computes in Computed<In>.
+// a holds, In what the others hold; f computes in Computed<In>. A formula of two results has an array more behind those it reads.
 //
 // Neighbouring dimensions that every array steps through evenly become one, so that most calls have a single dimension. Where the
 // last one is dense in every array, or does not move, a thread computes 16 bytes' worth of elements between vector loads and a vector
@@ -118,10 +118,22 @@ template <class Out, class F, class C, int N> __device__ __forceinline__ Out app
     else return Out(f(v[0], v[1], v[2]));
 }
 
+// A formula of two results takes where the second goes as its last argument.
+template <class F, class C> constexpr bool IS_PAIR = std::is_invocable_v<const F&, C, C, C, C&>;
+template <class Out, class F, class C, int N> __device__ __forceinline__ Out apply(const F& f, const C (&v)[N], Out& second) {
+    C more;
+    const Out first = Out(f(v[0], v[1], v[2], more));
+    second = Out(more);
+    return first;
+}
+
 template <class Out, class First, class In, int VEC, int N, class F>
 __global__ void __launch_bounds__(THREADS) map(const __grid_constant__ Grid<N> g, const F f) {
     using C = Computed<In>;
+    constexpr bool PAIR = IS_PAIR<F, C>;
+    constexpr int READ = N - PAIR;
     Out* const y = reinterpret_cast<Out*>(g.data[0]);
+    [[maybe_unused]] Out* const z = reinterpret_cast<Out*>(g.data[N]);
     const unsigned end = g.items + (VEC > 1 && g.left ? 1 : 0);
     for (unsigned item = blockIdx.x * THREADS + threadIdx.x; item < end; item += gridDim.x * THREADS) {
         int64_t at[N + 1] = {};
@@ -134,27 +146,31 @@ __global__ void __launch_bounds__(THREADS) map(const __grid_constant__ Grid<N> g
         }
         if (VEC > 1 && item == g.items) {  // the last vector is not whole; there is one dimension, dense or not moving
             for (unsigned k = 0; k < g.left; ++k) {
-                C v[N];
+                C v[READ];
                 v[0] = element<First, C>(g, 1, at[1] + (g.step[0][1] ? k : 0));
 #pragma unroll
-                for (int j = 1; j < N; ++j) v[j] = element<In, C>(g, j + 1, at[j + 1] + (g.step[0][j + 1] ? k : 0));
-                y[at[0] + k] = apply<Out>(f, v);
+                for (int j = 1; j < READ; ++j) v[j] = element<In, C>(g, j + 1, at[j + 1] + (g.step[0][j + 1] ? k : 0));
+                if constexpr (PAIR) y[at[0] + k] = apply<Out>(f, v, z[at[N] + k]);
+                else y[at[0] + k] = apply<Out>(f, v);
             }
             return;
         }
-        C v[N][VEC];
+        C v[READ][VEC];
         fetch<First>(v[0], g, 1, at[1]);
 #pragma unroll
-        for (int j = 1; j < N; ++j) fetch<In>(v[j], g, j + 1, at[j + 1]);
+        for (int j = 1; j < READ; ++j) fetch<In>(v[j], g, j + 1, at[j + 1]);
         Out result[VEC];
+        [[maybe_unused]] Out second[VEC];
 #pragma unroll
         for (int i = 0; i < VEC; ++i) {
-            C one[N];
+            C one[READ];
 #pragma unroll
-            for (int j = 0; j < N; ++j) one[j] = v[j][i];
-            result[i] = apply<Out>(f, one);
+            for (int j = 0; j < READ; ++j) one[j] = v[j][i];
+            if constexpr (PAIR) result[i] = apply<Out>(f, one, second[i]);
+            else result[i] = apply<Out>(f, one);
         }
         store(y + at[0], result);
+        if constexpr (PAIR) store(z + at[N], second);
     }
 }
 
