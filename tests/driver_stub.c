@@ -1,6 +1,6 @@
 // A CUDA driver for machines without a GPU: tests build it as libcuda.so.1 and put its folder first on LD_LIBRARY_PATH. "Device" memory is
 // the host's, so copies really copy; kernels do nothing, but what they were launched with is written down, a line each:
-//   cuLaunchKernel function=matmul grid=2,1,1 block=128,1,1 shared=49152 stream=0 params=00f0...
+//   cuLaunchKernel function=matmul grid=2,1,1 block=128,1,1 shared=49152 stream=0 params=00f01c0a7f7f0000,e8030000
 // What the real driver refuses is refused here: no current context, an empty grid, shared memory the function was not allowed, too much memory.
 // stub_fail(name, n, error) makes the n-th call of a function from then on fail; stub_set changes the machine; stub_log reads the lines.
 #define _GNU_SOURCE
@@ -23,7 +23,7 @@ enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DE
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char* text;  // the log
 static size_t length, room;
-static long devices = 1, chip = 90, version = 13000, memory = 1L << 30, used;
+static long devices = 1, chips[2] = {90, 90}, version = 13000, memory = 1L << 30, quiet, used;  // chips: of the first device and of the others
 static struct { char name[64]; long in; int error; } planned;
 
 static void append(const char* line) {
@@ -34,6 +34,7 @@ static void append(const char* line) {
 }
 
 static void note(const char* format, ...) {
+    if (quiet) return;
     char line[16384];
     va_list list;
     va_start(list, format);
@@ -59,7 +60,8 @@ API void stub_fail(const char* name, long n, int error) {
     planned.error = error;
 }
 API int stub_set(const char* what, long value) {
-    const struct { const char* name; long* at; } settings[] = {{"devices", &devices}, {"chip", &chip}, {"version", &version}, {"memory", &memory}};
+    const struct { const char* name; long* at; } settings[] = {
+        {"devices", &devices}, {"chip", &chips[0]}, {"chip_of_others", &chips[1]}, {"version", &version}, {"memory", &memory}, {"quiet", &quiet}};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; ++i)
         if (!strcmp(settings[i].name, what)) return *settings[i].at = value, 0;
     return -1;
@@ -91,7 +93,7 @@ API CUresult cuDeviceGetUuid_v2(CUuuid* id, int device) { return memset(id, devi
 API CUresult cuDeviceGetPCIBusId(char* id, int n, int device) { return snprintf(id, n, "0000:%02X:00.0", device), OK; }
 API CUresult cuDeviceCanAccessPeer(int* can, int a, int b) { return *can = a != b, OK; }
 API CUresult cuDeviceGetAttribute(int* value, int attribute, int device) {
-    (void)device;
+    const long chip = chips[device > 0];
     const int limit = chip == 90 ? 232448 : chip == 80 ? 166912 : 101376;
     switch (attribute) {
         case 75: *value = (int)chip / 10; break;
@@ -112,7 +114,7 @@ API CUresult cuDeviceGetAttribute(int* value, int attribute, int device) {
     return OK;
 }
 API CUresult cuDeviceComputeCapability(int* major, int* minor, int device) {
-    return (void)device, *major = (int)chip / 10, *minor = (int)chip % 10, OK;
+    return *major = (int)chips[device > 0] / 10, *minor = (int)chips[device > 0] % 10, OK;
 }
 API CUresult cuDevicePrimaryCtxRetain(Context** context, int device) {
     ENTER("cuDevicePrimaryCtxRetain %d", device);
@@ -240,7 +242,7 @@ API CUresult cuGraphDestroy(Graph* graph) { CALL("cuGraphDestroy"); return (void
 // ---------------------------------------------------------------- modules and launches
 
 typedef struct { char* image; size_t size; } Module;
-typedef struct { char name[512]; int allowed, parameters, size[64], offset[64]; } Function;
+typedef struct { char name[512]; int allowed, parameters, size[64]; } Function;
 
 static Elf64_Shdr* section(const char* image, const char* name) {  // of a cubin, which is an ELF file
     const Elf64_Ehdr* head = (const Elf64_Ehdr*)image;
@@ -279,12 +281,11 @@ API CUresult cuModuleGetFunction(Function** function, Module* module, const char
     for (size_t i = 0; info && i + 4 <= info->sh_size;) {
         const unsigned char* entry = (unsigned char*)module->image + info->sh_offset + i;
         const unsigned size = entry[0] == 4 ? entry[2] | entry[3] << 8 : 0;
-        if (entry[0] == 4 && entry[1] == 0x17) {  // a parameter: index (4), ordinal (2), offset (2), flags and size in words of 4 bytes from bit 18 on
+        if (entry[0] == 4 && entry[1] == 0x17) {  // a parameter: index (4), ordinal (2), offset (2), flags; its size from bit 18 on
             const int ordinal = entry[8] | entry[9] << 8;
             uint32_t flags;
             memcpy(&flags, entry + 12, 4);
             if (ordinal < 64) {
-                f->offset[ordinal] = entry[10] | entry[11] << 8;
                 f->size[ordinal] = (int)(flags >> 18);
                 if (ordinal >= f->parameters) f->parameters = ordinal + 1;
             }
@@ -296,7 +297,7 @@ API CUresult cuModuleGetFunction(Function** function, Module* module, const char
 API CUresult cuFuncSetAttribute(Function* f, int attribute, int value) {
     CALL("cuFuncSetAttribute function=%s %d %d", f->name, attribute, value);
     int limit = 0;
-    cuDeviceGetAttribute(&limit, 97, 0);
+    cuDeviceGetAttribute(&limit, 97, current->device);
     if (attribute == 8) {
         if (value > limit) return INVALID_VALUE;
         f->allowed = value;
@@ -311,6 +312,7 @@ API CUresult cuFuncGetAttribute(int* value, int attribute, Function* f) {
 static CUresult launched(const char* call, Function* f, const unsigned* grid, const unsigned* block, unsigned shared, void* stream, void** params,
                          void** extra, const char* attributes) {
     char bytes[8300] = "", line[12000];
+    if (quiet) return current ? OK : INVALID_CONTEXT;
     if (extra) {  // {1, buffer, 2, &size, 0}
         size_t n = 0;
         const unsigned char* buffer = NULL;
@@ -320,17 +322,11 @@ static CUresult launched(const char* call, Function* f, const unsigned* grid, co
         }
         for (size_t i = 0; i < n && i < 4096; ++i) sprintf(bytes + 2 * i, "%02x", buffer[i]);
     } else {
-        memset(bytes, '0', sizeof bytes);
-        size_t end = 0;
-        for (int p = 0; p < f->parameters; ++p)
-            for (int i = 0; i < f->size[p] && f->offset[p] + i < 4096; ++i) {
-                const size_t at = f->offset[p] + i;
-                char two[3];
-                sprintf(two, "%02x", ((unsigned char*)params[p])[i]);
-                memcpy(bytes + 2 * at, two, 2);
-                if (at >= end) end = at + 1;
-            }
-        bytes[2 * end] = 0;
+        char* at = bytes;
+        for (int p = 0; p < f->parameters; ++p) {
+            if (p) *at++ = ',';
+            for (int i = 0; i < f->size[p] && at < bytes + 8200; ++i) at += sprintf(at, "%02x", ((unsigned char*)params[p])[i]);
+        }
     }
     snprintf(line, sizeof line, "%s function=%s grid=%u,%u,%u block=%u,%u,%u shared=%u stream=%zx%s params=%s", call, f->name, grid[0], grid[1],
              grid[2], block[0], block[1], block[2], shared, (size_t)stream, attributes, bytes);

@@ -33,7 +33,7 @@ class Launch:
     block: tuple[int, ...]
     shared: int
     stream: int
-    params: bytes
+    params: tuple[bytes, ...]  # each as large as the machine code says; the buffer of a launch that passes one
 
 
 class Driver:
@@ -45,7 +45,8 @@ class Driver:
         self.lib.stub_used.restype = ctypes.c_long
 
     def set(self, **settings: int) -> None:
-        """The machine: devices, chip (90 for 9.0), version (13000), memory (bytes)."""
+        """The machine: devices, chip (90 for 9.0) and chip_of_others than device 0, version (13000), memory (bytes), quiet (1: launches are
+        not looked at, for timing)."""
         for name, value in settings.items():
             assert self.lib.stub_set(name.encode(), ctypes.c_long(value)) == 0, name
 
@@ -57,6 +58,12 @@ class Driver:
         """Forget the calls, and the failure that was planned."""
         self.lib.stub_clear()
         self.lib.stub_fail(b"", ctypes.c_long(0), 0)
+
+    def on(self, device: int) -> None:
+        """Make a device's primary context the current one of this thread."""
+        context = ctypes.c_void_p()
+        assert self.lib.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) == 0
+        assert self.lib.cuCtxSetCurrent(context) == 0
 
     @property
     def calls(self) -> list[str]:
@@ -78,4 +85,5 @@ def as_launch(line: str) -> Launch:
     """A launch from its line."""
     field = dict(re.findall(r"(\w+)=(\S*)", line))
     three = [tuple(map(int, field[name].split(","))) for name in ("grid", "block")]
-    return Launch(field["function"], *three, int(field["shared"]), int(field["stream"], 16), bytes.fromhex(field["params"]))
+    params = tuple(map(bytes.fromhex, field["params"].split(",")))
+    return Launch(field["function"], *three, int(field["shared"]), int(field["stream"], 16), params)

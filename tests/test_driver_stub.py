@@ -14,20 +14,13 @@ pytestmark = [pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc
 INVALID_VALUE, OUT_OF_MEMORY, NO_DEVICE, INVALID_IMAGE, INVALID_CONTEXT, NOT_FOUND = 1, 2, 100, 200, 201, 500
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return driver_stub.build(tmp_path_factory.mktemp("driver"))
-
-
 @pytest.fixture
-def driver(library):
-    stub = driver_stub.Driver(library)
+def driver(stub_library):
+    stub = driver_stub.Driver(stub_library)
     stub.clear()
     stub.set(devices=1, chip=90, version=13000, memory=1 << 30)
-    context = c_void_p()
     assert stub.lib.cuInit(0) == 0
-    assert stub.lib.cuDevicePrimaryCtxRetain(byref(context), 0) == 0
-    assert stub.lib.cuCtxSetCurrent(context) == 0
+    stub.on(0)
     return stub
 
 

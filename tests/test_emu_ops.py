@@ -2,6 +2,7 @@
 
 Nothing here names an op: a kernel in `csrc/cuda` is tested by being there. Cases of the op whose choice of kernels another follows
 (its `group`) are run on the rungs of both, and backward kernels are reached through the gradients of the op they serve.
+`TRITON_INTERPRET=1 pytest tests/test_emu_ops.py` does the same with the Triton kernels, in Triton's interpreter.
 """
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import pytest
 from sampling import OPS, call, outputs, realise, relative_error, rng_for, tensors_in
 
 import tensorgrad as tg
-from tensorgrad import dispatch
+from tensorgrad import dispatch, triton
 from tensorgrad.cases import T
 from tensorgrad.errors import NoKernel
 
@@ -22,7 +23,8 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-
 CHIP = {"tf32": 2e-3}  # rungs whose name says that they round their inputs
 
 
-KERNELS = [(OPS[name], k) for name, kernels in sorted(dispatch.kernels_of("emu").items()) for k in kernels.values() if k.family == "cuda"]
+FAMILY = "triton" if triton.INTERPRETED else "cuda"
+KERNELS = [(OPS[name], k) for name, kernels in sorted(dispatch.kernels_of("emu").items()) for k in kernels.values() if k.family == FAMILY]
 
 
 def _runs():

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import dispatch
+from .. import dispatch, triton
 from . import cpu
 
-families = ("cuda", "cpu")
+families = ("cuda", "triton", "cpu")
 borrows = "cpu"
 
 
@@ -110,8 +110,13 @@ def capturing() -> bool:
 
 
 def load_kernels() -> Iterator[tuple]:
-    """(op, rung, dtypes, source, writes, callable, chips, whether deterministic) of every CUDA kernel compiled for the emulator."""
+    """(op, rung, dtypes, source, writes, callable, chips, whether deterministic) of every CUDA kernel compiled for the emulator.
+
+    With TRITON_INTERPRET=1 of every Triton kernel too, which Triton's interpreter then runs.
+    """
     yield from ext.kernels()
+    if triton.INTERPRETED:
+        yield from triton.load_kernels()
 
 
 def synchronize() -> None:

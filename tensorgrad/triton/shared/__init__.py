@@ -1,0 +1,1 @@
+"""What the kernels of several files share: functions that are compiled into them."""

@@ -1,0 +1,112 @@
+"""The Triton kernels as machine code, without a GPU: each is compiled for 8.0 and 9.0 as its rung launches it on the stub of the driver.
+
+`TG_UPDATE=1 pytest tests/test_triton_compiled.py` writes the budgets of this Triton version anew (tests/triton_budgets, a file for each
+family; take one away first to be rid of kinds that are gone): read the difference before committing it.
+"""
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import building
+import driver_stub
+import pytest
+from triton_calls import CALLS, made
+
+from tensorgrad import dtypes, triton
+
+if triton.absent() or triton.INTERPRETED:
+    pytest.skip(triton.absent() or "needs a process without TRITON_INTERPRET", allow_module_level=True)
+
+import triton as compiler
+
+from tensorgrad.triton.runtime.compiler import Compiler
+
+BUDGETS = Path(__file__).parent / "triton_budgets"
+UPDATE = bool(os.environ.get("TG_UPDATE"))
+CHIPS = (90, 80)  # of the stub's devices 0 and 1
+RUNGS = sorted(triton.load_kernels(), key=lambda r: r[:2])
+VERSION = compiler.__version__
+KEPT = VERSION in ("3.6.0", "3.9.0")  # versions whose budgets are kept
+
+
+@pytest.fixture(scope="module")
+def driver(stub_library):
+    made = driver_stub.Driver(stub_library)
+    made.set(devices=2, chip=CHIPS[0], chip_of_others=CHIPS[1], memory=1 << 34)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TG_CACHE", str(tmp_path))
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """What the compiler is asked for during the test: (a name that tells the kind, the result with the PTX)."""
+    seen, compile_ = [], Compiler.compile
+
+    def spy(self, chip, types, divisible, ones, given, options):
+        result = compile_(self, chip, types, divisible, ones, given, options)
+        said = [*[t + ("=" if d else "") if t != "constexpr" else str(one) for t, d, one in zip(types, divisible, ones, strict=True)],
+                *[f"{k}={v}" for k, v in {**given, **options}.items()]]
+        seen.append((f"{VERSION} sm_{chip} {result.name} {' '.join(said)}", result))
+        return result
+
+    monkeypatch.setattr(Compiler, "compile", spy)
+    return seen
+
+
+def resources(cubin, tmp_path):
+    """(registers, bytes of stack and local memory) by the tool that comes with Triton."""
+    path = tmp_path / "kernel.cubin"
+    path.write_bytes(cubin)
+    tool = Path(compiler.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    text = subprocess.run([tool, "-res-usage", path], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", text)
+    return int(found[1]), int(found[2]) + int(found[3])
+
+
+def test_every_rung_is_called_here():
+    assert sorted({r[0] for r in RUNGS} - set(CALLS)) == []
+
+
+@pytest.mark.parametrize("device", range(len(CHIPS)), ids=lambda i: f"sm_{CHIPS[i]}")
+@pytest.mark.parametrize("rung", RUNGS, ids=lambda r: f"{r[0]}-{r[1]}")
+def test_compiles_within_its_budget_and_launches(rung, device, driver, compiled, tmp_path):
+    op, path, types, source, _, run, chips, _ = rung
+    chip = CHIPS[device]
+    if not chips[0] <= chip <= chips[1]:
+        pytest.skip(f"{path} is for other chips")
+    driver.on(device)
+    launches = 0
+    for dtype in types.split() if chip == CHIPS[0] else types.split()[-1:]:  # on the older chip one dtype stands for all
+        for call in CALLS[op]:
+            driver.clear()
+            run(*made(call, getattr(dtypes, dtype).np))
+            launches += len(driver.launches)
+    assert launches
+    assert all(result.shared <= (232448 if chip == 90 else 166912) for _, result in compiled)
+    used = {}
+    for kind, result in compiled:
+        registers, local = resources(result.cubin, tmp_path)
+        assert local == 0, f"{kind} spills {local} bytes"
+        used[kind] = f"{registers} registers, {result.shared} bytes of shared memory"
+    if not KEPT:
+        return
+    place = BUDGETS / f"{Path(source).stem}.json"
+    if UPDATE:
+        with building.one_at_a_time(Path(tempfile.gettempdir()) / "tensorgrad-budgets"):
+            budget = json.loads(place.read_text()) if place.exists() else {}
+            place.write_text(json.dumps({**budget, **used}, indent=1, sort_keys=True) + "\n")
+        return
+    budget = json.loads(place.read_text())
+    for kind, use in used.items():
+        assert kind in budget, f"{kind} has no budget"
+        needed, allowed = ([int(n) for n in re.findall(r"\d+", u)] for u in (use, budget[kind]))
+        assert all(a <= b for a, b in zip(needed, allowed, strict=True)), f"{kind}: {use}, not {budget[kind]}"

@@ -1,0 +1,71 @@
+"""What the cases of the ops leave out of the Triton kernels, in Triton's interpreter: it needs TRITON_INTERPRET=1.
+
+`TRITON_INTERPRET=1 pytest tests/test_emu_ops.py` runs each rung on the cases.
+"""
+from __future__ import annotations
+
+import importlib
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tensorgrad import triton
+
+if triton.absent() or not triton.INTERPRETED:
+    pytest.skip(triton.absent() or "needs a process with TRITON_INTERPRET=1", allow_module_level=True)
+
+import triton.language as tl
+
+from tensorgrad.triton.runtime import kernel
+
+RUNGS = {(op, path): run for op, path, _, _, _, run, *_ in triton.load_kernels()}
+
+
+def family(name):
+    """A module of kernels by its file name."""
+    return importlib.import_module(f"tensorgrad.triton.{name}")
+
+
+def normal(*shape, dtype=np.float32, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def near(got, want, tolerance=1e-5):
+    assert np.isfinite(want).all()
+    assert np.linalg.norm(got.astype(np.float64) - want) <= tolerance * np.linalg.norm(want)
+
+
+@kernel
+def product(C, A, B, N: tl.constexpr):
+    i = tl.arange(0, N)
+    at = i[:, None] * N + i[None, :]
+    tl.store(C + at, tl.dot(tl.load(A + at), tl.load(B + at)))
+
+
+def test_dot_takes_bfloat16():
+    a, b = normal(16, 16, dtype=ml_dtypes.bfloat16), normal(16, 16, dtype=ml_dtypes.bfloat16, seed=1)
+    c = np.empty((16, 16), np.float32)
+    product[1](c, a, b, N=16)
+    near(c, a.astype(np.float64) @ b.astype(np.float64), 1e-6)
+
+
+@pytest.mark.parametrize("op", ["softmax", "log_softmax", "softmax_backward", "log_softmax_backward"])
+def test_rows_longer_than_a_program_keeps(op, monkeypatch):
+    monkeypatch.setattr(family("softmax"), "HELD", 16)
+    monkeypatch.setattr(family("softmax"), "TILE", 32)
+    a, b = normal(3, 77), -np.abs(normal(3, 77, seed=1))
+    a[0, :40] = -np.inf  # a block of nothing first
+    if "backward" in op:
+        a = normal(3, 77)
+    y = np.full_like(a, np.nan)
+    RUNGS[op, "triton/v03_online"](y, a, *([b] if "backward" in op else []), 3, 77, 1)
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    e = np.exp(a - a.max(1, keepdims=True))
+    p = e / e.sum(1, keepdims=True)
+    want = {"softmax": lambda: p, "log_softmax": lambda: np.log(np.maximum(p, 1e-300)),
+            "softmax_backward": lambda: b * (a - (a * b).sum(1, keepdims=True)),
+            "log_softmax_backward": lambda: a - np.exp(b) * a.sum(1, keepdims=True)}[op]()
+    there = np.isfinite(y)
+    assert (there | (op == "log_softmax")).all()  # where x is -inf, so is its logarithm
+    near(np.where(there, y, 0), np.where(there, want, 0))

@@ -1,0 +1,53 @@
+"""Calls of the Triton kernels, by op: what is compiled ahead of time, launched on the stub driver and held to a budget.
+
+Arrays here are NumPy's memory with an address where CuPy keeps it. A call is written as the op's kernels take it; T stands for the
+rung's dtype.
+"""
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+T = object()
+
+
+class GpuArray(np.ndarray):
+    """A NumPy array that shows its address as CuPy's do."""
+
+    @property
+    def data(self):
+        return SimpleNamespace(ptr=self.__array_interface__["data"][0])
+
+
+def array(*shape, dtype=T, offset=0):
+    """An array of a call: made when its dtype is known. `offset` in elements from where memory is aligned."""
+    return lambda kind: aligned(shape, kind if dtype is T else np.dtype(dtype), offset)
+
+
+def aligned(shape, dtype, offset=0):
+    """An array that starts at a multiple of 512 bytes, as CuPy's do, or `offset` elements later."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + 1024 + offset * np.dtype(dtype).itemsize, np.uint8)
+    start = -memory.__array_interface__["data"][0] % 512 + offset * np.dtype(dtype).itemsize
+    return memory[start:start + size].view(dtype).reshape(shape).view(GpuArray)
+
+
+def made(call, dtype):
+    """The arguments of a call for a rung's dtype."""
+    return [a(np.dtype(dtype)) if callable(a) else a for a in call]
+
+
+ROWS, LONG, COLUMNS = (64, 1000, 1), (4, 20000, 1), (2, 100, 50)
+
+
+def _rows(inputs, *sizes):
+    return [[*[array(outer, n, inner)] * (1 + inputs), outer, n, inner] for outer, n, inner in sizes]
+
+
+CALLS = {
+    "softmax": _rows(1, ROWS, LONG, COLUMNS),
+    "log_softmax": _rows(1, ROWS, LONG, COLUMNS),
+    "softmax_backward": _rows(2, ROWS, LONG, COLUMNS),
+    "log_softmax_backward": _rows(2, ROWS, LONG, COLUMNS),
+}
