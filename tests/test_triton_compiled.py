@@ -15,7 +15,7 @@ from pathlib import Path
 import building
 import driver_stub
 import pytest
-from triton_calls import CALLS, made
+from triton_calls import CALLS, calls_of, made
 
 from tensorgrad import dtypes, triton
 
@@ -31,6 +31,10 @@ UPDATE = bool(os.environ.get("TG_UPDATE"))
 CHIPS = (90, 80)  # of the stub's devices 0 and 1
 RUNGS = sorted(triton.load_kernels(), key=lambda r: r[:2])
 VERSION = compiler.__version__
+UNITS = {  # what the machine code of a kernel must use: (rung, kernel, chip)
+    ("v08_tensor_core", "matmul_tile", 80): ["HMMA", "LDGSTS"], ("v08_tensor_core", "matmul_tile", 90): ["HGMMA", "LDGSTS"],
+    ("v08_tensor_core_tf32", "matmul_tile", 80): ["HMMA", "LDGSTS"], ("v08_tensor_core_tf32", "matmul_tile", 90): ["HGMMA", "LDGSTS"],
+    **{(path, "matmul_hopper", 90): ["HGMMA", "UTMALDG", "SYNCS"] for path in ("v09_hopper", "v09_hopper_tf32", "v10_persistent")}}
 KEPT = VERSION in ("3.6.0", "3.9.0")  # versions whose budgets are kept
 
 
@@ -72,6 +76,14 @@ def resources(cubin, tmp_path):
     return int(found[1]), int(found[2]) + int(found[3])
 
 
+def code_of(cubin, tmp_path):
+    """The machine code as text."""
+    path = tmp_path / "kernel.cubin"
+    path.write_bytes(cubin)
+    tool = Path(compiler.__file__).parent / "backends/nvidia/bin/nvdisasm"
+    return subprocess.run([tool, "-c", path], capture_output=True, text=True, check=True).stdout
+
+
 def test_every_rung_is_called_here():
     assert sorted({r[0] for r in RUNGS} - set(CALLS)) == []
 
@@ -85,12 +97,17 @@ def test_compiles_within_its_budget_and_launches(rung, device, driver, compiled,
         pytest.skip(f"{path} is for other chips")
     driver.on(device)
     launches = 0
-    for dtype in types.split() if chip == CHIPS[0] else types.split()[-1:]:  # on the older chip one dtype stands for all
-        for call in CALLS[op]:
+    both = types.split() if chip == CHIPS[0] else types.split()[-1:]  # on the older chip one dtype stands for all
+    for dtype in [t for t in both if t != "float16" or "bfloat16" not in both]:  # and one of the halves for the other
+        for call in calls_of(op, path):
             driver.clear()
             run(*made(call, getattr(dtypes, dtype).np))
             launches += len(driver.launches)
     assert launches
+    for kind, result in compiled:
+        if wanted := UNITS.get((path.partition("/")[2], result.name, chip)):
+            code = code_of(result.cubin, tmp_path)
+            assert [unit for unit in wanted if not re.search(rf"\b{unit}", code)] == [], kind
     assert all(result.shared <= (232448 if chip == 90 else 166912) for _, result in compiled)
     used = {}
     for kind, result in compiled:

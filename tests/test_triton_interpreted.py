@@ -69,3 +69,35 @@ def test_rows_longer_than_a_program_keeps(op, monkeypatch):
     there = np.isfinite(y)
     assert (there | (op == "log_softmax")).all()  # where x is -inf, so is its logarithm
     near(np.where(there, y, 0), np.where(there, want, 0))
+
+
+SHAPES = [(40, 64, 48), (33, 16, 80)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=str)
+@pytest.mark.parametrize("rung", ["v08_tensor_core", "v09_hopper", "v10_persistent", "split_k"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("turned", [(False, False), (False, True), (True, False), (True, True)], ids=str)
+def test_products_of_several_tiles(rung, shape, turned, dtype, monkeypatch):
+    """Tiles of 16 x 32, so that there are several. Operands with rows (or columns) of multiples of 16 bytes go by tensor memory access."""
+    matmul = family("matmul")
+    monkeypatch.setattr(matmul, "tile_of", lambda m, n, most: (16, 32))
+    moved = []
+    monkeypatch.setattr(matmul, "descriptor", lambda *a, made=matmul.descriptor: moved.append(a) or made(*a))
+    m, k, n = shape
+    x, y = (normal(b, a, dtype=dtype, seed=a).T if t else normal(a, b, dtype=dtype, seed=a)
+            for t, a, b in zip(turned, (m, k), (k, n), strict=True))
+    c0, bias = normal(m, 1, dtype=dtype), normal(n, dtype=dtype, seed=3)
+    wide = dtype == np.float32
+    path = f"triton/{rung}" + ("_tf32" if wide and rung != "split_k" and rung != "v10_persistent" else "")
+    parts = [np.full((3, m * n), np.nan, np.float32)] if rung == "split_k" else []
+    got = np.full((m, n), np.nan, dtype)
+    RUNGS["gemm", path](got, x, y, c0, bias, 0.5, 2.0, 1, *parts)
+    want = np.maximum(0.5 * (x.astype(np.float64) @ y.astype(np.float64)) + 2 * c0.astype(np.float64) + bias.astype(np.float64), 0)
+    near(got, want, 1e-6 if wide else 6e-3)
+    if rung in ("v09_hopper", "v10_persistent"):
+        movable = [(a.T if t else a).strides[0] % 16 == 0 for t, a in zip(turned, (x, y), strict=True)]
+        assert len(moved) == (2 if all(movable) else 0)
+    plain = np.full((m, n), np.nan, dtype)
+    RUNGS["matmul", path](plain, x, y, *parts)
+    near(plain, x.astype(np.float64) @ y.astype(np.float64), 1e-6 if wide else 6e-3)

@@ -1,7 +1,7 @@
-"""Calls of the Triton kernels, by op: what is compiled ahead of time, launched on the stub driver and held to a budget.
+"""Calls of the Triton kernels: what is compiled ahead of time, launched on the stub driver and held to a budget.
 
-Arrays here are NumPy's memory with an address where CuPy keeps it. A call is written as the op's kernels take it; T stands for the
-rung's dtype.
+By op, or by op and rung where a rung takes more. Arrays here are NumPy's memory with an address where CuPy keeps it. A call is written as
+the op's kernels take it; T stands for the rung's dtype.
 """
 from __future__ import annotations
 
@@ -45,9 +45,31 @@ def _rows(inputs, *sizes):
     return [[*[array(outer, n, inner)] * (1 + inputs), outer, n, inner] for outer, n, inner in sizes]
 
 
+def turned(*shape):
+    """A matrix by columns: the other way around in memory."""
+    return lambda kind: array(*shape[::-1])(kind).T
+
+
+M, N, K = 512, 384, 256
+PRODUCT = [array(M, N), array(M, K), array(K, N)]
+AFTER = [array(M, N), array(N), 0.5, 2.0, 2]
+PARTS = array(4, M * N, dtype=np.float32)
+PRODUCTS = [PRODUCT, [array(M, N), turned(M, K), turned(K, N)]]
+RAGGED = [array(2, 3, 100, 70), array(2, 1, 100, 50), array(3, 50, 70)]
+
 CALLS = {
+    "matmul": PRODUCTS,
+    "matmul v07_double_buffered": [*PRODUCTS, RAGGED],
+    "gemm": [[*PRODUCT, *AFTER]],
+    "matmul split_k": [[*PRODUCT, PARTS]],
+    "gemm split_k": [[*PRODUCT, *AFTER, PARTS]],
     "softmax": _rows(1, ROWS, LONG, COLUMNS),
     "log_softmax": _rows(1, ROWS, LONG, COLUMNS),
     "softmax_backward": _rows(2, ROWS, LONG, COLUMNS),
     "log_softmax_backward": _rows(2, ROWS, LONG, COLUMNS),
 }
+
+
+def calls_of(op, path):
+    """Those of a rung."""
+    return CALLS.get(f"{op} {path.partition('/')[2]}") or CALLS[op]

@@ -15,7 +15,7 @@ using Function = struct FunctionHandle*;
 using Stream = struct StreamHandle*;
 
 constexpr int MAX_DYNAMIC_SHARED = 8;                // CUfunction_attribute
-constexpr int MAJOR = 75, MINOR = 76;                // CUdevice_attribute: the compute capability
+constexpr int MULTIPROCESSORS = 16, MAJOR = 75, MINOR = 76;  // CUdevice_attribute; the last two are the compute capability
 constexpr unsigned SHARED_WITHOUT_ASKING = 48 * 1024;
 
 struct Table {
@@ -89,13 +89,15 @@ inline Context context() {
     return now;
 }
 
-// The compute capability of the current context's device, 90 for 9.0.
-inline int chip() {
-    int device = 0, major = 0, minor = 0;
+// An attribute of the current context's device.
+inline int attribute(int which) {
+    int device = 0, value = 0;
     check(table().context_device(&device), "cuCtxGetDevice");
-    check(table().device_attribute(&major, MAJOR, device), "cuDeviceGetAttribute");
-    check(table().device_attribute(&minor, MINOR, device), "cuDeviceGetAttribute");
-    return major * 10 + minor;
+    check(table().device_attribute(&value, which, device), "cuDeviceGetAttribute");
+    return value;
 }
+
+// Its compute capability, 90 for 9.0.
+inline int chip() { return attribute(MAJOR) * 10 + attribute(MINOR); }
 
 }  // namespace tg::driver

@@ -276,6 +276,7 @@ PYBIND11_MODULE(_launcher, m) {
           "The stream that kernels of this thread are launched on from here on: a CUstream as a number, 0 for the default stream");
     m.def("set_allocator", [](const py::object& f) { allocate = f.inc_ref().ptr(); }, py::arg("allocate"),
           "Where memory to work in comes from: a function of a number of bytes that gives something with a `ptr`");
+    m.def("multiprocessors", [] { tg::driver::context(); return tg::driver::attribute(tg::driver::MULTIPROCESSORS); }, "Of the current device");
     py::class_<Descriptor>(m, "Descriptor", "An array and the block of it that a kernel moves at once: a CUtensorMap when it is launched")
         .def(py::init<const py::object&, std::vector<int64_t>>(), py::arg("array"), py::arg("block"));
 }

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import op as ops
+from .. import triton
 from ..cuda import driver
 from ..device import device as Device
 
@@ -39,7 +40,10 @@ except ImportError as e:
     extension, _why_not = None, " ".join(str(e).split())
 devices = driver.examine().devices
 accounts = memory.Accounts(cupy)
-streams.kernels_follow(extension)
+launcher = triton.launcher()
+streams.kernels_follow(extension, launcher)
+if launcher is not None:
+    launcher.set_allocator(cupy.cuda.alloc)
 
 
 def current() -> int:
@@ -86,9 +90,11 @@ def capturing() -> bool:
 
 
 def load_kernels() -> Iterator[tuple]:
-    """(op, rung, dtypes, source, writes, callable, chips, whether deterministic) of every compiled kernel."""
+    """(op, rung, dtypes, source, writes, callable, chips, whether deterministic) of every compiled kernel, and of Triton's."""
     if extension is not None:
         yield from extension.kernels()
+    if launcher is not None:
+        yield from triton.load_kernels()
 
 
 def chip(index: int | None = None) -> int:
@@ -118,7 +124,8 @@ def describe() -> list[tuple[str, str]]:
         rows.append((f"cuda:{i}", f"{name}, {chip(i) / 10:.1f}, {total / 2**30:.1f} GiB, {free / 2**30:.1f} of them free"))
     rows += [("driver", f"for CUDA {driver.version(found.driver or 0)}"), ("CuPy", found.cupy or cupy.__version__),
              ("compiled kernels", "built" if extension is not None else
-              f"not in this installation ({_why_not}): install where nvcc is, or use Triton's and CuPy's")]
+              f"not in this installation ({_why_not}): install where nvcc is, or use Triton's and CuPy's"),
+             ("Triton kernels", triton.absent() or "there")]
     return rows
 
 

@@ -12,7 +12,7 @@ from .memory import index_of
 __all__ = ["Event", "Stream", "current_device", "current_stream", "default_stream", "device", "set_device", "set_stream", "stream",
            "synchronize"]
 
-_extension: Any = None  # tensorgrad._cuda, where it was built
+_launching: list[Any] = []  # the modules that launch kernels: tensorgrad._cuda and Triton's launcher, where they were built
 
 
 class _Own(threading.local):
@@ -33,10 +33,9 @@ def refuse_capture(what: str, instead: str) -> None:
         raise RuntimeError(f"cuda.graph: {what} cannot be captured: {instead}")
 
 
-def kernels_follow(extension: Any) -> None:
+def kernels_follow(*modules: Any) -> None:
     """From now on the compiled kernels of this module are launched on the stream that is set here."""
-    global _extension
-    _extension = extension
+    _launching[:] = [m for m in modules if m is not None]
 
 
 def _cupy() -> Any:
@@ -44,8 +43,8 @@ def _cupy() -> Any:
 
 
 def _tell_kernels() -> None:
-    if _extension is not None:
-        _extension.set_stream(_cupy().cuda.get_current_stream().ptr)
+    for module in _launching:
+        module.set_stream(_cupy().cuda.get_current_stream().ptr)
 
 
 @contextmanager

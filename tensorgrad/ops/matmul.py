@@ -28,7 +28,8 @@ class Matmul(Op):
     name = "matmul"
     operators = ("__matmul__", "__rmatmul__")
     defaults = ("cpu/packed", "cpu/openblas", "cpu/numpy", "cuda/gemv", "cuda/split_k",
-                "cuda/v09_hopper", "cuda/v08_tensor_core", "cuda/v07_double_buffered", "cuda/v02_shared")
+                "cuda/v09_hopper", "cuda/v08_tensor_core", "cuda/v07_double_buffered", "cuda/v02_shared",
+                "triton/split_k", "triton/v10_persistent", "triton/v09_hopper", "triton/v08_tensor_core", "triton/v07_double_buffered")
 
     def forward(self, ctx: Node, input: Tensor, other: Tensor) -> Tensor:
         x, y = input.array, other.array

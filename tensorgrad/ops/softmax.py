@@ -47,12 +47,13 @@ def kind_of_row(x: Any, n: int, inner: int, inputs: int = 1) -> str:
 class Rows(Op):
     """What the ops on rows share: which rungs they try."""
 
-    defaults = ("cuda/v05_cluster", "cuda/v03_online", "cuda/v04_columns", "cpu/rows", "cpu/numpy")
+    defaults = ("cuda/v05_cluster", "cuda/v03_online", "cuda/v04_columns", "triton/v03_online", "triton/v04_columns",
+                "cpu/rows", "cpu/numpy")
 
     def suits(self, kernel: Kernel, kind: str = "row") -> bool:
         """Neighbours in memory are a row's for one rung and a column's for another; a cluster is for rows that a block does not hold."""
-        wanted = {"cuda/v05_cluster": kind == "long", "cuda/v03_online": kind != "columns", "cuda/v04_columns": kind == "columns"}
-        return wanted.get(kernel.path, True)
+        wanted = {"v05_cluster": kind == "long", "v03_online": kind != "columns", "v04_columns": kind == "columns"}
+        return wanted.get(kernel.rung, True)
 
     def along(self, device: Any, y: Any, inputs: Sequence[Any], dim: int) -> None:
         """Run the kernel on contiguous arrays: y from the inputs, along a dimension."""

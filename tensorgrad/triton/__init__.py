@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pkgutil
 from collections.abc import Iterator
+from typing import Any
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "y", "yes")
 
@@ -22,6 +23,11 @@ def absent() -> str | None:
     if not INTERPRETED and importlib.util.find_spec("tensorgrad._launcher") is None:
         return "tensorgrad's launcher (tensorgrad._launcher) is not in this installation; it is built on Linux"
     return None
+
+
+def launcher() -> Any:
+    """The module that launches them on a GPU; None where there are none, or the interpreter runs them."""
+    return None if INTERPRETED or absent() else importlib.import_module("tensorgrad._launcher")
 
 
 def load_kernels() -> Iterator[tuple]:

@@ -62,7 +62,14 @@ def cdiv(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def steps(array: Any) -> tuple[int, ...]:
-    """The strides of an array in elements."""
-    size = array.dtype.itemsize
-    return tuple([s // size for s in array.strides])
+def address_of(array: Any) -> int:
+    """Where an array begins."""
+    return int(array.__array_interface__["data"][0] if INTERPRETED else array.data.ptr)
+
+
+def multiprocessors() -> int:
+    """Of the current GPU; the interpreter plays one with 4."""
+    if INTERPRETED:
+        return 4
+    from ..._launcher import multiprocessors as asked
+    return asked()

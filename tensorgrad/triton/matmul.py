@@ -1,0 +1,182 @@
+"""Matrix products, with what follows them: tiles by pointers for any memory layout, in parts of K, and on Hopper by tensor memory access.
+
+`triton/v07_double_buffered` multiplies float32 as it is, `_tf32` rungs round it for the tensor cores. Where an operand cannot be moved by
+tensor memory access (its rows are no multiples of 16 bytes, there is a batch), v09 and v10 run v08's kernel.
+Figures: not yet measured on a GPU.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import triton.language as tl
+
+from .runtime import address_of, cdiv, descriptor, kernel, multiprocessors, power_of_2, rung
+from .shared.epilogue import finished
+from .shared.product import grid_of_batches, launches, steps_of
+from .shared.tiles import part_of_sum, place_of_tile
+
+HALF = "float16 bfloat16"
+
+
+@kernel
+def matmul_tile(C, A, B, D, E, M, N, K, batches, cb, ci, cm, cn, ab, ai, am, ak, bb, bi, bk, bn, db, di, dm, dn, eb, ei, em, en,
+                alpha, beta, ACTIVATION: tl.constexpr, PRECISION: tl.constexpr, EVEN: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+                BK: tl.constexpr):
+    tiles = tl.cdiv(M, BM) * tl.cdiv(N, BN)
+    number = tl.program_id(0) // tiles
+    outer, inner = (number // batches).to(tl.int64), (number % batches).to(tl.int64)
+    m, n = place_of_tile(tl.program_id(0) % tiles, M, N, BM, BN)
+    total = part_of_sum(A + outer * ab + inner * ai, B + outer * bb + inner * bi, m, n, M, N, K, am, ak, bk, bn,
+                        PRECISION, EVEN, BM, BN, BK)
+    row, column = m + tl.arange(0, BM), n + tl.arange(0, BN)
+    there = (row < M)[:, None] & (column < N)[None, :]
+    d = None if D is None else D + outer * db + inner * di
+    e = None if E is None else E + outer * eb + inner * ei
+    y = finished(total, d, e, row, column, there, dm, dn, em, en, alpha, beta, ACTIVATION)
+    at = C + outer * cb + inner * ci + row.to(tl.int64)[:, None] * cm + column.to(tl.int64)[None, :] * cn
+    tl.store(at, y.to(C.dtype.element_ty), mask=there)
+
+
+@kernel
+def matmul_part(P, A, B, M, N, K, batches, length, ab, ai, am, ak, bb, bi, bk, bn, all_parts, PRECISION: tl.constexpr, EVEN: tl.constexpr,
+                BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+    tiles = tl.cdiv(M, BM) * tl.cdiv(N, BN)
+    number = tl.program_id(0) // tiles
+    outer, inner = (number // batches).to(tl.int64), (number % batches).to(tl.int64)
+    part = tl.program_id(1)
+    m, n = place_of_tile(tl.program_id(0) % tiles, M, N, BM, BN)
+    first = (part * length).to(tl.int64)
+    total = part_of_sum(A + outer * ab + inner * ai + first * ak, B + outer * bb + inner * bi + first * bk, m, n, M, N,
+                        tl.minimum(length, K - part * length), am, ak, bk, bn, PRECISION, EVEN, BM, BN, BK)
+    row, column = m + tl.arange(0, BM), n + tl.arange(0, BN)
+    at = P + part.to(tl.int64) * all_parts + (number.to(tl.int64) * M + row[:, None]) * N + column[None, :]
+    tl.store(at, total, mask=(row < M)[:, None] & (column < N)[None, :])
+
+
+@kernel
+def matmul_sum_parts(C, P, D, E, M, N, batches, parts, all_parts, cb, ci, cm, cn, db, di, dm, dn, eb, ei, em, en, alpha, beta,
+                     ACTIVATION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
+    across = tl.cdiv(N, BN)
+    tiles = tl.cdiv(M, BM) * across
+    number = tl.program_id(0) // tiles
+    outer, inner = (number // batches).to(tl.int64), (number % batches).to(tl.int64)
+    tile = tl.program_id(0) % tiles
+    row, column = tile // across * BM + tl.arange(0, BM), tile % across * BN + tl.arange(0, BN)
+    there = (row < M)[:, None] & (column < N)[None, :]
+    at = P + (number.to(tl.int64) * M + row[:, None]) * N + column[None, :]
+    total = tl.zeros([BM, BN], tl.float32)
+    for _ in range(parts):  # always in one order
+        total += tl.load(at, mask=there, other=0.0)
+        at += all_parts
+    d = None if D is None else D + outer * db + inner * di
+    e = None if E is None else E + outer * eb + inner * ei
+    y = finished(total, d, e, row, column, there, dm, dn, em, en, alpha, beta, ACTIVATION)
+    at = C + outer * cb + inner * ci + row.to(tl.int64)[:, None] * cm + column.to(tl.int64)[None, :] * cn
+    tl.store(at, y.to(C.dtype.element_ty), mask=there)
+
+
+@kernel
+def matmul_hopper(C, a_map, b_map, D, E, M, N, K, cm, cn, dm, dn, em, en, alpha, beta, ACTIVATION: tl.constexpr, PRECISION: tl.constexpr,
+                  A_TURNED: tl.constexpr, B_TURNED: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+    # Where programs are fewer than tiles they stay and take tile after tile.
+    for tile in range(tl.program_id(0), tl.cdiv(M, BM) * tl.cdiv(N, BN), tl.num_programs(0)):
+        m, n = place_of_tile(tile, M, N, BM, BN)
+        total = tl.zeros([BM, BN], tl.float32)
+        for k in range(0, K, BK):
+            a = a_map.load([k, m]).T if A_TURNED else a_map.load([m, k])
+            b = b_map.load([n, k]).T if B_TURNED else b_map.load([k, n])
+            total = tl.dot(a, b, total, input_precision=PRECISION)
+        row, column = m + tl.arange(0, BM), n + tl.arange(0, BN)
+        there = (row < M)[:, None] & (column < N)[None, :]
+        y = finished(total, D, E, row, column, there, dm, dn, em, en, alpha, beta, ACTIVATION)
+        tl.store(C + row.to(tl.int64)[:, None] * cm + column.to(tl.int64)[None, :] * cn, y.to(C.dtype.element_ty), mask=there)
+
+
+def tile_of(m: int, n: int, most: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a tile: the most there may be, less where C is smaller."""
+    return min(most[0], max(16, power_of_2(m))), min(most[1], max(16, power_of_2(n)))
+
+
+FREE = 255  # registers: otherwise the assembler would rather spill a few than have fewer blocks on a multiprocessor
+
+
+def resources(precision: str, bm: int, bn: int, even: bool) -> dict[str, int]:
+    """How a program runs. float32 has its sums in registers, and the masks of a ragged K beside them."""
+    if precision == "ieee":
+        return {"num_warps": 4 if even else 8, "num_stages": 3, "maxnreg": FREE}
+    return {"num_warps": 8 if bm * bn >= 128 * 128 else 4, "num_stages": 3}
+
+
+def by_pointers(precision: str, most: tuple[int, int], step: int, out: Any, x: Any, y: Any, d: Any = None, e: Any = None, alpha: Any = None,
+                beta: Any = None, activation: int = 0) -> None:
+    """v07 and v08: any memory layout, any batch."""
+    for c, a, b, d_, e_ in launches(out, x, y, d, e):
+        m, n, k = c.shape[-2], c.shape[-1], a.shape[-1]
+        bm, bn = tile_of(m, n, most)
+        count, inner = grid_of_batches(c)
+        matmul_tile[cdiv(m, bm) * cdiv(n, bn) * count](
+            c, a, b, d_, e_, m, n, k, inner, *steps_of(c), *steps_of(a), *steps_of(b), *steps_of(d_), *steps_of(e_), alpha, beta,
+            ACTIVATION=activation, PRECISION=precision, EVEN=k % step == 0, BM=bm, BN=bn, BK=step,
+            **resources(precision, bm, bn, k % step == 0))
+
+
+def by_parts(out: Any, x: Any, y: Any, *rest: Any) -> None:
+    """split_k: the last argument is memory for the parts, (parts, at least C's size) in float32."""
+    *after, parts = rest
+    d, e, alpha, beta, activation = after or (None, None, None, None, 0)
+    half = out.dtype.itemsize == 2
+    most, step = ((128, 128), 64) if half else ((64, 64), 16)
+    for c, a, b, d_, e_ in launches(out, x, y, d, e):
+        m, n, k = c.shape[-2], c.shape[-1], a.shape[-1]
+        bm, bn = tile_of(m, n, most)
+        count, inner = grid_of_batches(c)
+        tiles, each = cdiv(m, bm) * cdiv(n, bn) * count, parts.shape[1]
+        length = cdiv(cdiv(k, parts.shape[0]), step) * step
+        matmul_part[tiles, parts.shape[0]](
+            parts, a, b, m, n, k, inner, length, *steps_of(a), *steps_of(b), each, PRECISION="tf32" if half else "ieee", EVEN=k % step == 0,
+            BM=bm, BN=bn, BK=step, **resources("tf32" if half else "ieee", bm, bn, k % step == 0))
+        bm, bn = tile_of(m, n, (16, 64))
+        matmul_sum_parts[cdiv(m, bm) * cdiv(n, bn) * count](
+            c, parts, d_, e_, m, n, inner, parts.shape[0], each, *steps_of(c), *steps_of(d_), *steps_of(e_), alpha, beta,
+            ACTIVATION=activation, BM=bm, BN=bn, num_warps=4, maxnreg=FREE)
+
+
+def movable(a: Any) -> bool | None:
+    """Whether tensor memory access moves a matrix: False by rows, True by columns (the matrix turned), None not at all."""
+    if a.ndim != 2 or not a.size or max(a.shape) >= 1 << 31:
+        return None
+    down, right = a.strides
+    for turned, near, far in ((False, right, down), (True, down, right)):
+        if near == a.itemsize and far > 0 and far % 16 == 0:
+            return turned
+    return None
+
+
+def by_tensor_memory(persistent: bool, precision: str, out: Any, x: Any, y: Any, d: Any = None, e: Any = None, alpha: Any = None,
+                     beta: Any = None, activation: int = 0) -> None:
+    """v09 and v10: Hopper's tensor memory access brings the tiles."""
+    a_turned, b_turned = movable(x), movable(y)
+    if a_turned is None or b_turned is None or address_of(x) % 16 or address_of(y) % 16:
+        by_pointers(precision, (128, 128), 128 // out.itemsize, out, x, y, d, e, alpha, beta, activation)
+        return
+    (m, n), k = out.shape, x.shape[1]
+    step = 128 // out.itemsize
+    bm, bn = tile_of(m, n, (128, 256) if alpha is None else (128, step * 2))  # what is added needs registers too
+    tiles = cdiv(m, bm) * cdiv(n, bn)
+    programs = min(tiles, multiprocessors()) if persistent else tiles
+    a_map = descriptor(x.T, step, bm) if a_turned else descriptor(x, bm, step)
+    b_map = descriptor(y.T, bn, step) if b_turned else descriptor(y, step, bn)
+    matmul_hopper[programs](
+        out, a_map, b_map, d, e, m, n, k, *steps_of(out)[2:], *steps_of(d)[2:], *steps_of(e)[2:], alpha, beta, ACTIVATION=activation,
+        PRECISION=precision, A_TURNED=a_turned, B_TURNED=b_turned, BM=bm, BN=bn, BK=step,
+        num_warps=8 if bm == 128 else 4, num_stages=3)
+
+
+for _op in ("matmul", "gemm"):
+    rung(_op, "triton/v07_double_buffered", "float32")(lambda *args: by_pointers("ieee", (64, 64), 16, *args))
+    rung(_op, "triton/v08_tensor_core", HALF)(lambda *args: by_pointers("tf32", (128, 128), 64, *args))
+    rung(_op, "triton/v08_tensor_core_tf32", "float32")(lambda *args: by_pointers("tf32", (128, 128), 32, *args))
+    rung(_op, "triton/v09_hopper", HALF, chips=(90, 99))(lambda *args: by_tensor_memory(False, "tf32", *args))
+    rung(_op, "triton/v09_hopper_tf32", "float32", chips=(90, 99))(lambda *args: by_tensor_memory(False, "tf32", *args))
+    rung(_op, "triton/v10_persistent", HALF, chips=(90, 99))(lambda *args: by_tensor_memory(True, "tf32", *args))
+    rung(_op, "triton/split_k", "float32 " + HALF)(by_parts)
