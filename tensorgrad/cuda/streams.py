@@ -34,7 +34,7 @@ def refuse_capture(what: str, instead: str) -> None:
 
 
 def kernels_follow(*modules: Any) -> None:
-    """From now on the compiled kernels of this module are launched on the stream that is set here."""
+    """From now on the kernels of these modules are launched on the stream that is set here."""
     _launching[:] = [m for m in modules if m is not None]
 
 
