@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 def _leaf_gradient(t: Tensor, slot: list) -> None:
     """Add the gradient held by slot[1] to `t.grad`; take over its memory where nobody else can see it."""
+    if t.device.index is None:
+        return _add_to_leaf(t, slot)
+    with t.device.active():
+        _add_to_leaf(t, slot)
+
+
+def _add_to_leaf(t: Tensor, slot: list) -> None:
     if t.grad is not None:
         if MODE.enabled:
             t.grad = t.grad + slot[1]

@@ -1,6 +1,7 @@
 """Where a tensor lives and computes: `cpu`, `emu` (CUDA kernels under the emulator), `cuda:N`."""
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from . import backends
@@ -37,6 +38,11 @@ class device:
                 known.backend = backend.at(index) if hasattr(backend, "at") else backend
                 cls._known[kind, index] = known
         return known
+
+    def active(self) -> AbstractContextManager[None]:
+        """A `with` block in which this is the thread's current one of several GPUs: for work on storage outside of an op."""
+        found: AbstractContextManager[None] = self.backend.active() if self.index is not None else nullcontext()
+        return found
 
     def __repr__(self) -> str:
         return f"device(type='{self.type}'" + (f", index={self.index})" if self.index is not None else ")")

@@ -338,7 +338,11 @@ def assign(target: Tensor, result: Tensor, name: str) -> Tensor:
         raise RuntimeError(f"{name}: the result is {result.dtype.name}, which cannot be stored in place in {target.dtype.name}")
     if result.tracked and MODE.enabled:
         _keep_old_values(target, result)
-    target.array[...] = result.array
+    if target.device.index is None:
+        target.array[...] = result.array
+    else:
+        with target.device.active():
+            target.array[...] = result.array
     rebase(target, edge_of(result) if MODE.enabled else None)
     return target
 
@@ -352,26 +356,31 @@ def _keep_old_values(target: Tensor, result: Tensor) -> None:
         node._saved = tuple([old if t is target else t for t in node._saved])
 
 
-def surround(wrapper: Callable[[Op, Callable[..., Any]], Callable[..., Any]] | None, on: bool = True) -> None:
-    """Have each op's work run through `wrapper(op, forward)` from here on, around those that were set before; not on: no longer.
+Around = Callable[["Op", Callable[..., Any]], Callable[..., Any]]
+_SURROUNDINGS: list[tuple[Around, bool]] = []
 
-    None takes all of them out. A device asks for it where it has something to do about every op; others pay nothing.
+
+def surround(wrapper: Around | None, on: bool = True, everything: bool = False) -> None:
+    """Have each op's `forward` run through `wrapper(op, forward)` from here on, around those that were set before; not on: no longer.
+
+    With `everything` composite ops and `backward` too. None takes all of them out. A device asks for it where it has something to do about
+    every op; others pay nothing.
     """
     if wrapper is None:
         _SURROUNDINGS.clear()
     elif on:
-        _SURROUNDINGS.append(wrapper)
+        _SURROUNDINGS.append((wrapper, everything))
     else:
-        _SURROUNDINGS.remove(wrapper)
+        _SURROUNDINGS.remove((wrapper, everything))
     for op in dispatch._ops.values():
-        if not op.composite:
-            forward = op.forward
-            for around in _SURROUNDINGS:
+        vars(op).pop("backward", None)
+        forward = op.forward
+        for around, all_of_it in _SURROUNDINGS:
+            if all_of_it or not op.composite:
                 forward = around(op, forward)
-            op.call.__globals__["FORWARD"] = forward
-
-
-_SURROUNDINGS: list[Callable[[Op, Callable[..., Any]], Callable[..., Any]]] = []
+            if all_of_it and hasattr(op, "backward"):
+                op.backward = around(op, op.backward)
+        op.call.__globals__["FORWARD"] = forward
 
 
 def tensors_among(args: Iterable[Any]) -> Iterator[Tensor]:

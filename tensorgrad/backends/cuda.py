@@ -8,6 +8,7 @@ several GPUs an op runs with its tensors' device as the current one.
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -89,6 +90,11 @@ def capturing() -> bool:
     return streams.capturing()
 
 
+def active() -> contextlib.AbstractContextManager[None]:
+    """Nothing: there is one GPU."""
+    return contextlib.nullcontext()
+
+
 def load_kernels() -> Iterator[tuple]:
     """(op, rung, dtypes, source, writes, callable, chips, whether deterministic) of every compiled kernel, and of Triton's."""
     if extension is not None:
@@ -164,6 +170,9 @@ class _At:
         with streams.on(self._index):
             return asarray(array, non_blocking)
 
+    def active(self) -> contextlib.AbstractContextManager[None]:
+        return streams.on(self._index)
+
     def scalar(self, array: np.ndarray) -> Any:
         with streams.on(self._index):
             return scalar(array)
@@ -173,20 +182,20 @@ class _At:
             return to_numpy(array, non_blocking)
 
 
-def _on_its_device(op: ops.Op, forward: Any) -> Any:
-    """An op's work with the device of its tensors as the current one; tensors of several devices are refused."""
-    moves = op.name in ("to_device", "copy_")  # what copies between devices looks after them itself
+def _on_its_device(op: ops.Op, run: Any) -> Any:
+    """An op's work, or its backward, with its tensors' device as the current one; tensors of several GPUs are refused."""
+    moves = op.name in ("to_device", "copy_", "to", "cuda")  # what copies between devices looks after them itself
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        for t in ops.tensors_among(args):
-            if t.device.type == "cuda":
-                if not moves and (mixed := ops.mixed_devices(op, args[1:])):
-                    raise mixed
-                with streams.on(t.device.index or 0):
-                    return forward(*args, **kwargs)
-        return forward(*args, **kwargs)
+    def there(*args: Any, **kwargs: Any) -> Any:
+        found = dict.fromkeys(t.device for t in ops.tensors_among(args) if t.device.type == "cuda")
+        if not found or (moves and op.composite):
+            return run(*args, **kwargs)
+        if len(found) > 1 and not moves and not op.composite:
+            raise ops.mixed_devices(op, args[1:]) or RuntimeError(f"{op.name}: tensors of several GPUs: {', '.join(map(str, found))}")
+        with streams.on(next(iter(found)).index or 0):
+            return run(*args, **kwargs)
 
-    return run
+    return there
 
 
 def _waiting(op: ops.Op, forward: Any) -> Any:
@@ -205,7 +214,7 @@ def _waiting(op: ops.Op, forward: Any) -> Any:
 
 xp: Any = cupy
 if devices > 1:
-    ops.surround(_on_its_device)
+    ops.surround(_on_its_device, everything=True)
 if os.environ.get("TG_SYNC") == "1":
     ops.surround(_waiting)
 

@@ -104,6 +104,11 @@ def address(array: np.ndarray) -> int:
     return int(array.ctypes.data)
 
 
+def active() -> contextlib.AbstractContextManager[None]:
+    """Nothing: there is one of it."""
+    return contextlib.nullcontext()
+
+
 def capturing() -> bool:
     """False: work is done at once."""
     return False

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-OPTIONAL = ("cupy", "triton", "torch", "threadpoolctl", "matplotlib", "pillow", "rich", "safetensors", "scikit-learn", "pytest")
+OPTIONAL = ("triton", "torch", "threadpoolctl", "matplotlib", "pillow", "rich", "safetensors", "scikit-learn", "pytest")
 
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
@@ -107,8 +107,6 @@ def _devices() -> dict[str, str]:
             rows[name] = "present: " + "; ".join(f"{k} {v}" for k, v in backends.load(name).describe())
         except (ImportError, RuntimeError, ValueError, OSError) as e:
             rows[name] = f"absent: {' '.join(str(e).split())}"
-    for name, why in {"emu": "this installation has no emulator", "cuda": "this installation has no CUDA backend"}.items():
-        rows.setdefault(name, f"absent: {why}")
     return rows
 
 
@@ -127,7 +125,9 @@ def _folders() -> dict[str, str]:
 
 
 def _packages() -> dict[str, str]:
-    rows = {}
+    from ..cuda import driver
+
+    rows = {"cupy": driver.examine().cupy or "not installed"}
     for name in OPTIONAL:
         try:
             rows[name] = importlib.metadata.version(name)

@@ -19,8 +19,8 @@ _lock = threading.Lock()
 
 def upload(cupy: Any, array: Any, non_blocking: bool) -> Any:
     """A copy on the current device of a NumPy array, or of another GPU's array; an array of its own is itself."""
-    if isinstance(array, cupy.ndarray):  # CuPy copies to the current device
-        return array if array.device.id == cupy.cuda.runtime.getDevice() else array.copy()
+    if isinstance(array, cupy.ndarray):
+        return array if array.device.id == cupy.cuda.runtime.getDevice() else _from_peer(cupy, array)
     pinned = is_pinned(array)
     if not pinned:
         streams.refuse_capture("a copy from the host's memory", "make the tensor on the device before, and copy_ into it between replays")
@@ -37,6 +37,19 @@ def upload(cupy: Any, array: Any, non_blocking: bool) -> Any:
             _waiting.popleft()
         _waiting.append((event, array))
     return there
+
+
+def _from_peer(cupy: Any, array: Any) -> Any:
+    """A copy on the current device: after what the other device still writes there, before what it writes next."""
+    here = cupy.cuda.get_current_stream()
+    with array.device:
+        there = cupy.cuda.get_current_stream()
+        here.wait_event(there.record(cupy.cuda.Event(disable_timing=True)))
+    copied = array.copy()
+    done = here.record(cupy.cuda.Event(disable_timing=True))
+    with array.device:
+        there.wait_event(done)
+    return copied
 
 
 def download(cupy: Any, array: Any, non_blocking: bool) -> np.ndarray:

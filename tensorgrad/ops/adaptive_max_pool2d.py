@@ -11,7 +11,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .shared.windows import adaptive_ranges, adaptive_reach, check_image, empty_like, laid_out, output_sizes
+from .shared.windows import adaptive_ranges, adaptive_reach, check_image, empty_like, laid_out, output_sizes, there
 
 
 class AdaptiveMaxPool2d(Op):
@@ -33,11 +33,11 @@ class AdaptiveMaxPool2d(Op):
         out = output_sizes("adaptive_max_pool2d", output_size, size)
         kernel = self.chosen(input.device, x)
         y, indices = (empty_like(kernel, x, (*x.shape[:-2], *out), dtype, xp) for dtype in (x.dtype, np.int64))
-        windows = [*adaptive_ranges(size[0], out[0]), *adaptive_ranges(size[1], out[1])]
+        windows = [w for n, o in zip(size, out, strict=True) for w in there(input.device, adaptive_ranges, n, o)]
         kernel.run(*(laid_out(kernel, a, xp) for a in (y, indices, x)), *windows)
         result, at = wrap(y, input.device), wrap(indices, input.device)
         ctx.size = size
-        ctx.reach = [*adaptive_reach(size[0], out[0]), *adaptive_reach(size[1], out[1])]
+        ctx.reach = [r for n, o in zip(size, out, strict=True) for r in there(input.device, adaptive_reach, n, o)]
         ctx.save(at)
         return (result, at) if return_indices else result
 

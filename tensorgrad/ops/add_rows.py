@@ -35,7 +35,8 @@ class AddRows(Op):
 
     def forward(self, ctx: Node, input: Tensor, scale: Tensor | None, source: Any, target: Any, rows: int,
                 grad_scale: Any = None) -> Tensor:
-        x, xp = input.array, input.device.backend.xp
+        x, xp, there = input.array, input.device.backend.xp, input.device.backend.asarray
+        source, target = None if source is None else there(source), there(target)
         y = xp.empty((rows, x.shape[1]), x.dtype)
         workspace = xp.empty(rows + 1, np.int64), xp.empty(len(target), np.int64)
         self.kernel(input.device, x)(y, *workspace, xp.ascontiguousarray(x), source, target,
@@ -65,12 +66,12 @@ class AddRows(Op):
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         x, scale = ctx.saved
-        source = np.arange(len(ctx.target)) if ctx.source is None else ctx.source
+        source = g.device.backend.xp.arange(len(ctx.target)) if ctx.source is None else ctx.source
         dx = dscale = None
         if ctx.edges[0] is not None:
             by = scale
             if ctx.grad_scale is not None:
-                by = wrap(ctx.grad_scale.astype(g.array.dtype), g.device)
+                by = wrap(g.device.backend.asarray(ctx.grad_scale).astype(g.array.dtype), g.device)
                 by = by if scale is None else scale * by
             dx = fn.add_rows(g, by, ctx.target, source, ctx.rows)
         if ctx.edges[1] is not None:
@@ -104,6 +105,7 @@ class RowDots(Op):
 
     def forward(self, ctx: Node, input: Tensor, other: Tensor, first: Any, second: Any) -> Tensor:
         xp = input.device.backend.xp
+        first, second = (input.device.backend.asarray(a) for a in (first, second))
         y = xp.empty(len(first), input.array.dtype)
         self.kernel(input.device, input.array)(y, xp.ascontiguousarray(input.array), xp.ascontiguousarray(other.array), first, second)
         ctx.first, ctx.second = first, second

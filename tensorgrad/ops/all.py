@@ -28,9 +28,9 @@ class All(Reduction):
 
     @staticmethod
     @rung("cpu/numpy", ALL_TYPES, writes=())
-    def in_numpy(x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
-        """np.all."""
-        return np.all(x, axis=dims, keepdims=keepdim)
+    def in_numpy(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
+        """The array module's."""
+        return xp.all(x, axis=dims, keepdims=keepdim)
 
     def result_bytes(self, kind: Any) -> int:
         return 1

@@ -34,7 +34,7 @@ class AsStrided(Op):
             raise RuntimeError(f"as_strided: size {tuple(size)}, stride {tuple(stride)} and offset {first} reach element {last} of "
                                f"{x.size}")
         ctx.args, ctx.shape, ctx.view = (tuple(size), tuple(stride), first), x.shape, True
-        y = np.lib.stride_tricks.as_strided(x.reshape(-1)[first:], size, [s * x.itemsize for s in stride])
+        y = input.device.backend.xp.lib.stride_tricks.as_strided(x.reshape(-1)[first:], size, [s * x.itemsize for s in stride])
         return wrap(y, input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:

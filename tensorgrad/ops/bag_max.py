@@ -25,6 +25,7 @@ class BagMax(Op):
 
     def forward(self, ctx: Node, input: Tensor, source: Any, target: Any, rows: int) -> Tensor:
         x, xp = input.array, input.device.backend.xp
+        source, target = (input.device.backend.asarray(a) for a in (source, target))
         y, at = xp.empty((rows, x.shape[1]), x.dtype), xp.empty((rows, x.shape[1]), np.int64)
         workspace = xp.empty(rows + 1, np.int64), xp.empty(len(target), np.int64)
         self.kernel(input.device, x)(y, at, *workspace, xp.ascontiguousarray(x), source, target)
@@ -45,7 +46,8 @@ class BagMax(Op):
         filled = ctx.at >= 0
         if not filled.all():
             g = g * wrap(filled.astype(g.array.dtype), g.device)
-        flat = np.maximum(ctx.at, 0) * ctx.size[1] + np.arange(ctx.size[1])
+        xp = g.device.backend.xp
+        flat = xp.maximum(ctx.at, 0) * ctx.size[1] + xp.arange(ctx.size[1])
         return fn.pool_scatter(g, wrap(flat, g.device), ctx.size)
 
     def reference(self, x: Any, source: Any, target: Any, rows: int) -> Any:

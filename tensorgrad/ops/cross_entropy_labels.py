@@ -12,7 +12,7 @@ from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .shared.losses import check_labels, label_weights
+from .shared.losses import check_labels, inverse, label_weights, mean_over
 from .softmax import kind_of_row, sliced
 
 
@@ -56,10 +56,10 @@ class CrossEntropyLabels(Positions):
         total = loss.sum(dtype=np.float64)
         if reduction == "mean":
             if weight is None:
-                ctx.denominator = float(xp.count_nonzero(t != ignore_index))
+                ctx.denominator = xp.asarray(xp.count_nonzero(t != ignore_index), np.float64)
             else:
-                ctx.denominator = float(label_weights(t, weight, ignore_index, kind).sum(dtype=np.float64))
-            total = total / ctx.denominator if ctx.denominator else total * float("nan")
+                ctx.denominator = label_weights(xp, t, weight, ignore_index, kind).sum(dtype=np.float64)
+            total = mean_over(xp, total, ctx.denominator)
         return wrap(xp.asarray(total, x.dtype), device)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
@@ -85,13 +85,13 @@ class CrossEntropyLabelsBackward(Positions):
     tested_in = "tests/test_ops.py"  # by way of cross_entropy
 
     def forward(self, ctx: Node, grad: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, maximum: Tensor, log_sum: Tensor,
-                denominator: float | None, ignore_index: int, label_smoothing: float) -> Tensor:
+                denominator: Any, ignore_index: int, label_smoothing: float) -> Tensor:
         x, t, device = input.array, target.array, input.device
         xp, kind = device.backend.xp, _wide(input.array)
         g = grad.array.astype(kind)
         if denominator is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
-                g = xp.full(t.shape, g / kind(denominator), kind)
+                g = xp.broadcast_to(g / (kind(denominator) if isinstance(denominator, float) else denominator.astype(kind)), t.shape)
         dx = xp.empty(x.shape, x.dtype)
         w = None if weight is None else xp.ascontiguousarray(weight.array)
         sizes = sliced(x.shape, min(1, x.ndim - 1))
@@ -108,19 +108,21 @@ class CrossEntropyLabelsBackward(Positions):
         t, (ignored, smoothing) = ctx.target.array, ctx.options
         at = min(1, x.ndim - 1)
         classes, kind = x.shape[at], x.array.dtype
-        w = np.ones(classes) if weight is None else weight.array.astype(np.float64)
-        kept = np.expand_dims(t != ignored, at)
-        own = np.expand_dims(label_weights(t, weight, ignored, np.float64), at) * (1 - smoothing)
+        xp = x.device.backend.xp
+        w = xp.ones(classes) if weight is None else weight.array.astype(np.float64)
+        kept = xp.expand_dims(t != ignored, at)
+        own = xp.expand_dims(label_weights(xp, t, weight, ignored, np.float64), at) * (1 - smoothing)
         across = w.reshape([-1] + [1] * (x.ndim - 1 - at)) * (smoothing / classes)
-        hit = np.expand_dims(t, at) == np.arange(classes).reshape(across.shape)
+        hit = xp.expand_dims(t, at) == xp.arange(classes).reshape(across.shape)
         a = wrap((own + kept * across.sum()).astype(kind), x.device)
         q = wrap((own * hit + kept * across).astype(kind), x.device)
         p = fn.softmax(x, at)
-        scale = g.unsqueeze(at) if ctx.denominator is None else g * (1.0 / ctx.denominator if ctx.denominator else float("nan"))
+        share = None if ctx.denominator is None else inverse(ctx.denominator, g)
+        scale = g.unsqueeze(at) if share is None else g * share
         dg = None
         if ctx.edges[0]:
             dg = (u * (p * a + q * -1.0)).sum(at)
-            if ctx.denominator is not None:
-                dg = dg.sum() * (1.0 / ctx.denominator if ctx.denominator else float("nan"))
+            if share is not None:
+                dg = dg.sum() * share
         dx = fn.softmax_backward(u * scale * a, p, at) if ctx.edges[1] else None
         return dg, dx, None, None, None, None

@@ -53,9 +53,9 @@ class Embedding(Op):
         index, source = input.array.astype(np.int64).reshape(-1), None
         lines = fn.reshape(g, index.size, g.array.shape[-1])
         if ctx.padding is not None:
-            source = np.flatnonzero(index != ctx.padding)
+            source = g.device.backend.xp.flatnonzero(index != ctx.padding)
             index = index[source]
-        scale = wrap((1 / frequencies(index, ctx.rows)).astype(g.array.dtype), g.device) if ctx.by_frequency else None
+        scale = wrap((1 / frequencies(g.device.backend.xp, index, ctx.rows)).astype(g.array.dtype), g.device) if ctx.by_frequency else None
         return None, fn.add_rows(lines, scale, source, index, ctx.rows)
 
     def reference(self, input: Any, weight: Any, *args: Any, **kwargs: Any) -> Any:

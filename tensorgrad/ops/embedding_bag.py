@@ -37,20 +37,22 @@ class EmbeddingBag(Op):
             raise RuntimeError("embedding_bag: scale_grad_by_freq does not go with mode 'max'")
         index = checked_indices("embedding_bag", input, weight)
         padding = checked_padding("embedding_bag", padding_idx, weight.array.shape[0])
+        xp, there = weight.device.backend.xp, weight.device.backend.asarray
         bags, target = self._bags(index, offsets, include_last_offset)
+        target = there(target)
         scale = self._weights(per_sample_weights, input, weight, mode)
         if max_norm is not None:
             shorten(weight, index, max_norm, norm_type)
         source = index.flatten()  # a copy: the caller may change its indices before backward
         if padding is not None:
-            keep = np.flatnonzero(source != padding)
+            keep = xp.flatnonzero(source != padding)
             source, target = source[keep], target[keep]
-            scale = None if scale is None else fn.index_select(scale, 0, wrap(keep))
+            scale = None if scale is None else fn.index_select(scale, 0, wrap(keep, scale.device))
         if mode == "max":
             return fn.bag_max(weight, source, target, bags)
         if mode == "mean":
-            scale = wrap((1 / np.bincount(target, minlength=bags)[target]).astype(weight.array.dtype), weight.device)
-        grad_scale = 1 / frequencies(source, weight.array.shape[0]) if scale_grad_by_freq else None
+            scale = wrap((1 / xp.bincount(target, minlength=bags)[target]).astype(weight.array.dtype), weight.device)
+        grad_scale = 1 / frequencies(xp, source, weight.array.shape[0]) if scale_grad_by_freq else None
         return fn.add_rows(weight, scale, source, target, bags, grad_scale)
 
     @staticmethod
@@ -64,7 +66,7 @@ class EmbeddingBag(Op):
             raise ValueError(f"embedding_bag: input must have 1 or 2 dims, got shape {tuple(index.shape)}")
         if offsets is None:
             raise ValueError("embedding_bag: a 1-D input needs offsets, where each bag starts")
-        starts = offsets.array.astype(np.int64)
+        starts = offsets.device.backend.to_numpy(offsets.array).astype(np.int64)
         if starts.ndim != 1 or (starts.size and starts[0] != 0) or (np.diff(starts) < 0).any() or (starts > index.size).any():
             raise RuntimeError(f"embedding_bag: offsets must rise from 0 to at most {index.size}, the length of input; "
                                f"got {starts.tolist()}")

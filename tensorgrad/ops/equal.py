@@ -12,4 +12,4 @@ class Equal(Op):
     composite = True
 
     def forward(self, input: Tensor, other: Tensor) -> bool:
-        return input.array.shape == other.array.shape and bool(fn.eq(input, other).array.all())
+        return input.array.shape == other.array.shape and bool(fn.all(fn.eq(input, other)))

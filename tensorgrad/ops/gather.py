@@ -28,7 +28,7 @@ class Gather(Op):
         if sparse_grad:
             raise NotImplementedError("gather: there are no sparse gradients")
         x = input.array
-        i, d = index_along("gather", x, dim, index)
+        i, d = index_along("gather", input, dim, index)
         ctx.dim, ctx.shape = d, x.shape
         ctx.save(index)
         out = input.device.backend.xp.empty(index.array.shape, x.dtype)

@@ -28,19 +28,19 @@ class GetItem(Op):
 
     def forward(self, ctx: Node, input: Tensor, index: Any) -> Tensor:
         x = input.array
-        if index.__class__ is Tensor and index.array.dtype == np.int64 and index.array.ndim and x.ndim:  # the most common one, in short
+        if index.__class__ is Tensor and index.array.dtype == np.int64 and index.device is input.device and index.array.ndim and x.ndim:
             try:
                 y = x[index.array]
             except IndexError:
-                raise explain_index("getitem", index, x) from None
+                raise explain_index("getitem", index, input) from None
             if ctx.edges is not None:
                 ctx.shape, ctx.index = x.shape, Index((...,), (index.array.copy(),), False)
             return wrap(y, input.device)
-        key = read_index("getitem", index, x)
+        key = read_index("getitem", index, input)
         try:
             y = x[key.basic]
         except IndexError:
-            raise explain_index("getitem", index, x) from None
+            raise explain_index("getitem", index, input) from None
         if key.advanced is None:
             ctx.view = True
         else:
@@ -80,6 +80,9 @@ class GetItemBackward(Op):
 
     def forward(self, ctx: Node, input: Tensor, shape: tuple[int, ...], index: Index) -> Tensor:
         g, xp = input.array, input.device.backend.xp
+        if index.advanced is not None:  # a sample call gives positions as the host's arrays
+            there = input.device.backend.asarray
+            index = Index(index.basic, tuple([k if isinstance(k, slice) else there(k) for k in index.advanced]), index.unique)
         ctx.index = index
         out = xp.zeros(shape, g.dtype)
         part = out[index.basic]

@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..cases import Case, T
 from ..graph import Node
-from ..op import Op, fn
+from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .shared.windows import check_image, tuple_of
 
@@ -25,6 +25,19 @@ def geometry(op: str, size: Any, kernel_size: Any, dilation: Any, padding: Any, 
     return kernel, count, stride, padding, dilation
 
 
+def offsets(size: Any, kh: int, kw: int, ho: int, wo: int, sh: int, sw: int, ph: int, pw: int, dh: int, dw: int) -> Iterator[tuple]:
+    """For each element (a, b) of a window: where in an image it lies for the windows that do not have it in the padding, and which
+    windows those are: (a, b, two slices of the image, two slices of the windows)."""
+    for a, b in np.ndindex(kh, kw):
+        inside, window = [], []
+        for n, count, stride, first in ((size[0], ho, sh, a * dh - ph), (size[1], wo, sw, b * dw - pw)):
+            low = max(0, -(first // stride))
+            high = max(low, min(count, (n - 1 - first) // stride + 1))
+            window.append(slice(low, high))
+            inside.append(slice(first + low * stride, first + (high - 1) * stride + 1, stride) if high > low else slice(0, 0))
+        yield a, b, tuple(inside), tuple(window)
+
+
 class Im2col(Op):
     """(N, C, H, W) to (N, C kh kw, L): column l holds the window number l, row (c kh + a) kw + b its element (a, b) of channel c.
 
@@ -37,6 +50,15 @@ class Im2col(Op):
     functional = True
     torch_name = "nn.functional.unfold"
     defaults = ("cpu/lines",)
+
+    @staticmethod
+    @rung("cpu/numpy", "float16 bfloat16 float32 float64")
+    def by_offset(xp: Any, y: Any, x: Any, kh: int, kw: int, *rest: int) -> None:
+        """An element of all windows at once."""
+        columns = y.reshape(len(y), kh, kw, *rest[:2])
+        for a, b, inside, window in offsets(x.shape[1:], kh, kw, *rest):
+            columns[:, a, b] = 0
+            columns[(slice(None), a, b, *window)] = x[(slice(None), *inside)]
 
     def forward(self, ctx: Node, input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
         check_image("unfold", input, 2)
@@ -79,6 +101,15 @@ class Col2im(Op):
     functional = True
     torch_name = "nn.functional.fold"
     defaults = ("cpu/lines",)
+
+    @staticmethod
+    @rung("cpu/numpy")
+    def by_offset(xp: Any, y: Any, x: Any, kh: int, kw: int, *rest: int) -> None:
+        """An element of all windows at once."""
+        columns = x.reshape(len(x), kh, kw, *rest[:2])
+        y[...] = 0
+        for a, b, inside, window in offsets(y.shape[1:], kh, kw, *rest):
+            y[(slice(None), *inside)] += columns[(slice(None), a, b, *window)]
 
     def forward(self, ctx: Node, input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
                 stride: Any = 1) -> Tensor:

@@ -26,7 +26,7 @@ class IndexAdd(Overwriting):
         ctx.dim, i, rows = rows_along(self.name, input, dim, index, source)
         ctx.index, ctx.alpha = wrap(i, input.device), alpha
         x = self.target(input)
-        rows = rows if alpha == 1 else rows * np.asarray(alpha, x.dtype)
+        rows = rows if alpha == 1 else rows * input.device.backend.scalar(np.asarray(alpha, x.dtype))
         into = x if x.ndim else x.reshape(1)
         fn.accumulate.op.add_rows(input.device, into, ctx.dim, i, rows)
         return wrap(x, input.device)

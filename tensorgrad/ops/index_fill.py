@@ -23,7 +23,8 @@ class IndexFill(Overwriting):
     def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor:
         d = check_dim(self.name, dim, input.array.ndim)
         i = check_index_tensor(self.name, index).reshape(-1)
-        ctx.dim, ctx.index = d, wrap(positions(self.name, i, d, input.array.shape[d] if input.array.ndim else 1), input.device)
+        ctx.dim, ctx.index = d, wrap(positions(self.name, i, d, input.array.shape[d] if input.array.ndim else 1, input.device),
+                                      input.device)
         if isinstance(value, Tensor):
             if value.array.ndim:
                 raise RuntimeError(f"{self.name}: value must be a number or have no dimensions, it has shape {tuple(value.shape)}")
@@ -39,7 +40,7 @@ class IndexFill(Overwriting):
         to_input = fn.index_fill(g, ctx.dim, ctx.index, 0) if ctx.edges[0] is not None else None
         if ctx.edges[2] is None:
             return to_input, None, None
-        once = wrap(np.unique(ctx.index.array), g.device)  # an index that comes twice still sets each element once
+        once = wrap(g.device.backend.xp.unique(ctx.index.array), g.device)  # an index that comes twice still sets each element once
         return to_input, None, fn.index_select(g, ctx.dim, once).sum().to(ctx.kind)
 
     def reference(self, x: Any, dim: int, index: Any, value: Any) -> Any:

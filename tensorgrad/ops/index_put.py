@@ -61,11 +61,11 @@ class IndexAccumulate(Op):
 
     def forward(self, ctx: Node, input: Tensor, index: Any, values: Tensor) -> None:
         x, v = input.array, values.array
-        key = read_index("index_put_", index, x)
+        key = read_index("index_put_", index, input)
         try:
             part = x[key.basic]
         except IndexError:
-            raise explain_index("index_put_", index, x) from None
+            raise explain_index("index_put_", index, input) from None
         if v.dtype != x.dtype:
             raise RuntimeError(f"index_put_: the tensor is {input.dtype.name} but values are {values.dtype.name}; convert one with "
                                ".to(...)")
@@ -74,7 +74,8 @@ class IndexAccumulate(Op):
             part += fits("index_put_", v, part.shape, "a selection")
             return
         shape = part[key.advanced].shape
-        fn.accumulate.op.add_at(input.device, part, key.advanced, np.broadcast_to(fits("index_put_", v, shape, "a selection"), shape))
+        v = input.device.backend.xp.broadcast_to(fits("index_put_", v, shape, "a selection"), shape)
+        fn.accumulate.op.add_at(input.device, part, key.advanced, v)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         if ctx.edges[1] is None:

@@ -24,9 +24,9 @@ class IndexSelect(Op):
         if i.ndim > 1:
             raise IndexError(f"index_select: index must have one dimension, it has shape {tuple(i.shape)}")
         if not x.ndim:
-            positions("index_select", i, 0, 1, negative=False)
+            positions("index_select", i, 0, 1, input.device, negative=False)
             return wrap(x.copy(), input.device)
-        i = positions("index_select", i.reshape(-1), d, x.shape[d], negative=False)
+        i = positions("index_select", i.reshape(-1), d, x.shape[d], input.device, negative=False)
         ctx.dim, ctx.index, ctx.shape = d, i, x.shape
         return wrap(x.take(i, axis=d), input.device)
 

@@ -21,11 +21,10 @@ class IsIn(Op):
     def forward(self, ctx: Node, elements: Operand, test_elements: Operand, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
         if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
             raise TypeError("isin: one of elements and test_elements must be a tensor")
-        a = elements.array if isinstance(elements, Tensor) else np.asarray(elements)
-        b = test_elements.array if isinstance(test_elements, Tensor) else np.asarray(test_elements)
         device = next(v.device for v in (elements, test_elements) if isinstance(v, Tensor))
+        a, b = (v.array if isinstance(v, Tensor) else device.backend.asarray(np.asarray(v)) for v in (elements, test_elements))
         a, b = (v.astype(np.float32) if v.dtype.itemsize == 2 and v.dtype.kind not in "iu" else v for v in (a, b))
-        return wrap(np.isin(a, b, assume_unique=assume_unique, invert=invert), device)
+        return wrap(device.backend.xp.isin(a, b, assume_unique=assume_unique, invert=invert), device)
 
     def reference(self, x: Any, test_elements: Any, invert: bool = False) -> Any:
         tests = np.ravel(test_elements)

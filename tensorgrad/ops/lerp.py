@@ -21,7 +21,7 @@ class Lerp(Op):
 
     def forward(self, ctx: Node, input: Tensor, end: Tensor, weight: Operand) -> Tensor:
         wide = np.dtype(np.float32) if input.array.dtype.itemsize == 2 else input.array.dtype
-        w = weight.array if isinstance(weight, Tensor) else np.asarray(weight, wide)
+        w = weight.array if isinstance(weight, Tensor) else input.device.backend.scalar(np.asarray(weight, wide))
         for t in (end, weight):
             if isinstance(t, Tensor) and t.array.dtype != input.array.dtype:
                 raise RuntimeError(f"lerp: all tensors must have one dtype, got {input.dtype.name} and {t.dtype.name}")

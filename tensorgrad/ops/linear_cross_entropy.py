@@ -13,7 +13,7 @@ from ..op import Op, fn
 from ..tensor import Tensor, wrap
 from .linear import check_affine
 from .linear_cross_entropy_backward import by_chunks
-from .shared.losses import check_class_weight, check_labels, check_reduction, label_weights
+from .shared.losses import check_class_weight, check_labels, check_reduction, inverse, label_weights, mean_over
 
 
 def asked(ctx: Node) -> tuple[bool, bool, bool]:
@@ -71,8 +71,9 @@ class LinearCrossEntropy(Op):
         total = loss.sum(dtype=np.float64)
         ctx.denominator = 1.0
         if reduction == "mean":
-            ctx.denominator = float(label_weights(t.array, weight, ignored, loss.dtype.type).sum(dtype=np.float64))
-            total = total / ctx.denominator if ctx.denominator else total * float("nan")
+            ctx.denominator = label_weights(xp, t.array, weight, ignored, loss.dtype.type).sum(dtype=np.float64)
+            total = mean_over(xp, total, ctx.denominator)
+            ctx.denominator = xp.where(ctx.denominator == 0, 1.0, ctx.denominator)  # gradients of nothing are zeros
         return wrap(xp.asarray(total, input.array.dtype), device)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
@@ -81,7 +82,8 @@ class LinearCrossEntropy(Op):
         if MODE.enabled or ctx.options[1] == "none":
             made = iter(fn.linear_cross_entropy_backward(g, x, w, b, ctx.target, weight, ctx.options, asked(ctx)))
         else:
-            scale = g.to(found.kind) * (1.0 / (ctx.denominator or 1.0))  # without dimensions: it does not widen what it scales
+            scale = g.to(found.kind)
+            scale = scale * inverse(ctx.denominator, scale)  # without dimensions: it does not widen what it scales
             made = iter([(d * scale).to(x.dtype) for d in found.tensors if d is not None])
         dx, dw, db = [next(made) if need else None for need in asked(ctx)]
         return dx, dw, None, db, None

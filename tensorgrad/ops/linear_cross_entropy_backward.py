@@ -92,8 +92,8 @@ class LinearCrossEntropyBackward(Op):
         kind = np.float32 if input.dtype in (dtypes.float16, dtypes.bfloat16) else input.array.dtype.type
         each = grad.array.astype(kind).reshape(-1)
         if reduction != "none":
-            total = float(label_weights(t, weight, ignored, kind).sum(dtype=np.float64)) if reduction == "mean" else 1.0
-            each = xp.broadcast_to(each / kind(total or 1.0), t.shape)
+            total = label_weights(xp, t, weight, ignored, kind).sum(dtype=np.float64) if reduction == "mean" else np.float64(1)
+            each = xp.broadcast_to(each / xp.where(total == 0, 1.0, total).astype(kind), t.shape)
         _, found = by_chunks(input, linear_weight, linear_bias, target, weight, xp.ascontiguousarray(each), options, needs)
         ctx.save(grad, input, linear_weight, linear_bias, weight)
         ctx.target, ctx.options, ctx.wanted = target, options, needs

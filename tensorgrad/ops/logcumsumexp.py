@@ -10,6 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, check_dim, wrap
+from .shared.reduction import running
 
 
 class Logcumsumexp(Op):
@@ -21,7 +22,7 @@ class Logcumsumexp(Op):
         x = input.array
         d = check_dim("logcumsumexp", dim, x.ndim)
         wide = x.astype(np.float64)
-        y = wide if x.ndim == 0 else input.device.backend.xp.logaddexp.accumulate(wide, axis=d)
+        y = wide if x.ndim == 0 else running(input.device.backend.xp, "logaddexp", wide, d)
         out = wrap(y.astype(x.dtype), input.device)
         ctx.dim = d
         ctx.save(input, out)

@@ -43,7 +43,10 @@ class MaskedFill(Overwriting):
         if self.mutates:
             xp.copyto(x, xp.asarray(number).astype(x.dtype), where=m)
             return input
-        return wrap(xp.where(m, xp.asarray(number).astype(x.dtype), x), input.device)
+        fill = xp.asarray(number).astype(x.dtype)
+        if x.itemsize == 2:  # what only moves is moved as bits: array modules do not know every half precision
+            return wrap(xp.where(m, fill.view(np.int16), x.view(np.int16)).view(x.dtype), input.device)
+        return wrap(xp.where(m, fill, x), input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         (mask,) = ctx.saved

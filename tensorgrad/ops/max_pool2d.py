@@ -11,7 +11,7 @@ from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.windows import channels_last, check_image, empty_like, laid_out, pooled_size, reach, supports, tuple_of
+from .shared.windows import channels_last, check_image, empty_like, laid_out, pooled_size, reach, supports, there, tuple_of
 
 
 class MaxPool2d(Op):
@@ -50,7 +50,8 @@ class MaxPool2d(Op):
             return result
         at = wrap(indices, input.device)
         ctx.size = size
-        ctx.reach = [line for i in (0, 1) for line in reach(size[i], out[i], kernel[i], stride[i], padding[i], dilation[i])]
+        ctx.reach = [line for args in zip(size, out, kernel, stride, padding, dilation, strict=True)
+                     for line in there(input.device, reach, *args)]
         ctx.save(at)
         return (result, at) if return_indices else result
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..cases import Case, T
 from ..graph import Node
-from ..op import Op, fn
+from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
 from .shared.windows import check_image, planes, tuple_of
 
@@ -35,13 +35,20 @@ class MaxUnpool2d(Op):
         if at.shape != x.shape:
             raise RuntimeError(f"max_unpool2d: input has shape {tuple(x.shape)} but indices {tuple(at.shape)}")
         size = self._size(x.shape, kernel_size, stride, padding, output_size)
-        if at.size and (at.min() < 0 or at.max() >= size[0] * size[1]):
+        if at.size and not input.device.backend.capturing() and (at.min() < 0 or at.max() >= size[0] * size[1]):
             bad = int(at.min() if at.min() < 0 else at.max())
             raise IndexError(f"max_unpool2d: index {bad} is outside of a plane of {size[0]} x {size[1]} = {size[0] * size[1]} elements")
         y = xp.empty((*x.shape[:-2], *size), x.dtype)
         self.kernel(input.device, x)(planes(y, 2, xp), planes(x, 2, xp), planes(at, 2, xp))
         ctx.save(indices)
         return wrap(y, input.device)
+
+    @staticmethod
+    @rung("cpu/numpy")
+    def placed(xp: Any, y: Any, x: Any, indices: Any) -> None:
+        """Each element at its place; which one of several for one place stays is open."""
+        y[...] = 0
+        xp.put_along_axis(y, indices, x, 1)
 
     @staticmethod
     def _size(shape: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> tuple[int, ...]:

@@ -34,10 +34,10 @@ class Mean(Reduction):
 
     @staticmethod
     @rung("cpu/numpy", ALL_TYPES, writes=())
-    def in_numpy(x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, count: int) -> Any:
+    def in_numpy(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, count: int) -> Any:
         """A sum by NumPy, divided."""
         wide = np.dtype(np.float32) if kind.itemsize == 2 else kind
-        total = numpy_sum(np, x, dims, keepdim, wide)
+        total = numpy_sum(xp, x, dims, keepdim, wide)
         return (total / wide.type(count) if count else total * np.nan).astype(kind, copy=False)
 
     def compiled(self, xp: Any, run: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, *numbers: float) -> Any:

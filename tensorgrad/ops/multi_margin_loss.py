@@ -31,14 +31,14 @@ class MultiMarginLoss(Op):
             raise RuntimeError(f"multi_margin_loss: expected scores (C) or (N, C), got shape {tuple(input.shape)}")
         check_class_weight("multi_margin_loss", input, weight)
         t = check_labels("multi_margin_loss", input, target, -1)
-        if (t < 0).any():
+        if not input.device.backend.capturing() and (t < 0).any():
             raise IndexError("multi_margin_loss: target holds a negative class")
         labels = wrap(t, input.device).unsqueeze(-1)
         z = (input - input.gather(-1, labels) + margin).clamp(min=0.0)
         z = z.square() if p == 2 else z
         if weight is not None:
             z = z * weight[wrap(t, input.device)].unsqueeze(-1)
-        own = labels == wrap(np.arange(input.shape[-1]), input.device)
+        own = labels == wrap(input.device.backend.xp.arange(input.shape[-1]), input.device)
         return reduce_loss("multi_margin_loss", fn.where(own, 0.0, z).mean(-1), how)
 
     def reference(self, x: Any, t: Any, p: int = 1, margin: float = 1.0, weight: Any = None, size_average: Any = None, reduce: Any = None,

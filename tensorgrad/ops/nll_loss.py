@@ -11,7 +11,7 @@ from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
 from .cross_entropy import labelled
-from .shared.losses import check_class_weight, check_labels, check_reduction, label_weights
+from .shared.losses import check_class_weight, check_labels, check_reduction, label_weights, mean_over
 
 
 class NllLoss(Op):
@@ -30,11 +30,11 @@ class NllLoss(Op):
         reduction = check_reduction("nll_loss", reduction, size_average, reduce)
         check_class_weight("nll_loss", input, weight)
         t = check_labels("nll_loss", input, target, ignore_index)
-        w = label_weights(t, weight, ignore_index, np.float64 if input.array.dtype == np.float64 else np.float32)
-        scale = None if reduction == "none" else 1.0
+        xp = input.device.backend.xp
+        w = label_weights(xp, t, weight, ignore_index, np.float64 if input.array.dtype == np.float64 else np.float32)
+        scale: Any = None if reduction == "none" else 1.0
         if reduction == "mean":
-            total = float(w.sum(dtype=np.float64))
-            scale = 1.0 / total if total else float("nan")
+            scale = mean_over(xp, 1.0, w.sum(dtype=np.float64))
         return fn.nll_pick(input, wrap(t, input.device), wrap(-w, input.device), scale)
 
     def reference(self, x: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
@@ -52,9 +52,14 @@ class NllLoss(Op):
         return labelled(self.name)
 
 
-def _column(t: Any, factor: Any, at: int) -> Any:
+def _column(xp: Any, t: Any, factor: Any, at: int) -> Any:
     """Labels as an index along the class dimension; where the factor is 0 the label may be anything and becomes class 0."""
-    return np.expand_dims(np.where(factor == 0, 0, t), at)
+    return xp.expand_dims(xp.where(factor == 0, 0, t), at)
+
+
+def scaled(scale: Any, g: Tensor) -> Any:
+    """The scale of a mean beside a gradient: a number, or one that the device holds."""
+    return scale if isinstance(scale, float) else wrap(scale.astype(g.array.dtype), g.device)
 
 
 class NllPick(Op):
@@ -64,17 +69,17 @@ class NllPick(Op):
     function = method = False
     tested_in = "tests/test_ops.py"  # by way of nll_loss
 
-    def forward(self, ctx: Node, input: Tensor, target: Tensor, factor: Tensor, scale: float | None = None) -> Tensor:
+    def forward(self, ctx: Node, input: Tensor, target: Tensor, factor: Tensor, scale: Any = None) -> Tensor:
         x, f, xp = input.array, factor.array, input.device.backend.xp
         at = min(1, x.ndim - 1)
         ctx.target, ctx.factor, ctx.shape, ctx.scale = target, factor, x.shape, scale
-        picked = xp.take_along_axis(x, _column(target.array, f, at), at).squeeze(at)
+        picked = xp.take_along_axis(x, _column(xp, target.array, f, at), at).squeeze(at)
         loss = xp.where(f == 0, f.dtype.type(0), picked * f)
         out = loss if scale is None else xp.asarray(loss.sum(dtype=np.float64) * scale)
         return wrap(out.astype(x.dtype, copy=False), input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
-        per_position = (g if ctx.scale is None else g * ctx.scale) * ctx.factor.to(g.dtype)
+        per_position = (g if ctx.scale is None else g * scaled(ctx.scale, g)) * ctx.factor.to(g.dtype)
         return fn.nll_place(per_position, ctx.target, ctx.factor, ctx.shape), None, None
 
 
@@ -89,7 +94,7 @@ class NllPlace(Op):
         g, f, xp = input.array, factor.array, input.device.backend.xp
         at = min(1, len(shape) - 1)
         out = xp.zeros(shape, g.dtype)
-        xp.put_along_axis(out, _column(target.array, f, at), xp.expand_dims(xp.where(f == 0, g.dtype.type(0), g), at), at)
+        xp.put_along_axis(out, _column(xp, target.array, f, at), xp.expand_dims(xp.where(f == 0, g.dtype.type(0), g), at), at)
         ctx.target, ctx.ones = target, wrap((f != 0).astype(f.dtype), input.device)
         return wrap(out, input.device)
 

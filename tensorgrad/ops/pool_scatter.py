@@ -28,14 +28,18 @@ class PoolScatter(Op):
 
     def forward(self, ctx: Node, input: Tensor, indices: Tensor, size: Sequence[int], reach: Any = None) -> Tensor:
         x, at, xp, dims = input.array, indices.array, input.device.backend.xp, len(size)
+        ctx.dims, ctx.reach = dims, reach
+        ctx.save(indices)
+        if input.device.type == "cuda" and (reach is None or dims != 2):  # which windows reach an element is not known
+            y = xp.zeros((*x.shape[: x.ndim - dims], *size), x.dtype)
+            fn.scatter_add.op.add_columns(input.device, planes(y, dims, xp), 1, planes(at, dims, xp).astype(np.int64), planes(x, dims, xp))
+            return wrap(y, input.device)
         kernel = self.chosen(input.device, x, reach is not None and dims == 2, channels_last(x) and channels_last(at))
         y = empty_like(kernel, at, (*x.shape[: x.ndim - dims], *size), x.dtype, xp)
         if kernel.family == "cuda":
             kernel.run(*(laid_out(kernel, a, xp) for a in (y, x, at)), *reach)
         else:
             kernel.run(planes(y, dims, xp), planes(x, dims, xp), planes(at, dims, xp))
-        ctx.dims, ctx.reach = dims, reach
-        ctx.save(indices)
         return wrap(y, input.device)
 
     @staticmethod
@@ -93,9 +97,9 @@ class PoolGather(Op):
 
     @staticmethod
     @rung("cpu/numpy")
-    def take(y: Any, x: Any, indices: Any) -> None:
-        """np.take_along_axis."""
-        y[...] = np.take_along_axis(x, indices.astype(np.int64), 1)
+    def take(xp: Any, y: Any, x: Any, indices: Any) -> None:
+        """Element by element."""
+        y[...] = xp.take_along_axis(x, indices.astype(np.int64), 1)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         (indices,) = ctx.saved

@@ -31,11 +31,11 @@ class Prod(Reduction):
 
     @staticmethod
     @rung("cpu/numpy", ALL_TYPES, writes=())
-    def in_numpy(x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
+    def in_numpy(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
         """By NumPy, half precision in float32."""
         wide = np.float32 if kind.itemsize == 2 and kind.kind != "i" else kind
         with np.errstate(all="ignore"):
-            return np.prod(x, axis=dims, dtype=wide, keepdims=keepdim).astype(kind, copy=False)
+            return xp.prod(x, axis=dims, dtype=wide, keepdims=keepdim).astype(kind, copy=False)
 
     def compiled(self, xp: Any, run: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, *numbers: float) -> Any:
         if kind.kind in "iub":  # the kernels multiply floats

@@ -18,7 +18,7 @@ class Put(Overwriting):
     name = "put"
 
     def forward(self, ctx: Node, input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-        i = positions(self.name, check_index_tensor(self.name, index).reshape(-1), 0, input.array.size)
+        i = positions(self.name, check_index_tensor(self.name, index).reshape(-1), 0, input.array.size, input.device)
         s = source.array
         if s.size != len(i):
             raise RuntimeError(f"{self.name}: index of shape {tuple(index.shape)} and source of shape {tuple(s.shape)} must have as "

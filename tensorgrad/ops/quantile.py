@@ -24,7 +24,7 @@ class Quantile(Op):
     def forward(self, input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
         if interpolation not in ("linear", "lower", "higher", "midpoint", "nearest"):
             raise RuntimeError(f"quantile: interpolation {interpolation!r} is none of linear, lower, higher, midpoint, nearest")
-        wanted = q.array if isinstance(q, Tensor) else np.asarray(q, np.float64)
+        wanted = q.device.backend.to_numpy(q.array) if isinstance(q, Tensor) else np.asarray(q, np.float64)
         if wanted.ndim > 1 or ((wanted < 0) | (wanted > 1)).any():
             raise RuntimeError("quantile: q must be a number or a vector with values in [0, 1]")
         if not input.array.size:
@@ -38,8 +38,9 @@ class Quantile(Op):
         share = at - low
         if interpolation != "linear":
             share = {"lower": 0 * at, "higher": np.ceil(share), "midpoint": 0.5 * (share > 0), "nearest": np.rint(at) - low}[interpolation]
-        a, b = x[..., wrap(low, x.device)], x[..., wrap(high, x.device)]  # (..., q)
-        y = a + (b - a) * wrap(share.astype(x.array.dtype), x.device)
+        low, high, share = (wrap(x.device.backend.asarray(v), x.device) for v in (low, high, share.astype(x.array.dtype)))
+        a, b = x[..., low], x[..., high]  # (..., q)
+        y = a + (b - a) * share
         y = fn.where(input.isnan().any() if dim is None else input.isnan().any(d).unsqueeze(-1), math.nan, y).movedim(-1, 0)
         if keepdim:
             y = y.reshape(len(at), *[1] * input.array.ndim) if dim is None else y.unsqueeze(d + 1)

@@ -26,7 +26,8 @@ class RepeatInterleave(Op):
             input, dim = input.reshape(-1), 0
         d = check_dim("repeat_interleave", dim, input.array.ndim)
         shape = input.array.shape or (1,)
-        counts = check_index_tensor("repeat_interleave", repeats, "repeats") if isinstance(repeats, Tensor) else np.asarray(repeats)
+        given = check_index_tensor("repeat_interleave", repeats, "repeats") if isinstance(repeats, Tensor) else repeats
+        counts = repeats.device.backend.to_numpy(given) if isinstance(repeats, Tensor) else np.asarray(given)
         if counts.size and int(counts.min()) < 0:
             raise RuntimeError("repeat_interleave: the repeats must not be negative")
         if counts.size != 1 and counts.shape != (shape[d],):

@@ -33,13 +33,13 @@ class Resample(Op):
         h, w = (x.shape[-2] if rows is None else rows.rows), (x.shape[-1] if cols is None else cols.rows)
         kernel = self.chosen(input.device, x, channels_last(x))
         y = empty_like(kernel, x, (*x.shape[:-2], h, w), x.dtype, xp)
-        kernel.run(laid_out(kernel, y, xp), laid_out(kernel, x, xp), *self._arrays(rows), *self._arrays(cols))
+        kernel.run(laid_out(kernel, y, xp), laid_out(kernel, x, xp), *self._arrays(rows, input.device), *self._arrays(cols, input.device))
         ctx.rows, ctx.cols = rows, cols
         return wrap(y, input.device)
 
     @staticmethod
-    def _arrays(taps: Taps | None) -> tuple:
-        return (None, None, None) if taps is None else (taps.start, taps.source, taps.weight)
+    def _arrays(taps: Taps | None, device: Any) -> tuple:
+        return (None, None, None) if taps is None else taps.arrays(device)
 
     @staticmethod
     @rung("cpu/numpy")

@@ -77,7 +77,7 @@ class ScatterValues(Overwriting):
     torch_name = ""
 
     def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
-        key, ctx.dim = along_dim("scatter", input.array, dim, index)
+        key, ctx.dim = along_dim("scatter", input, dim, index)
         values: Any = src
         if isinstance(src, Tensor):
             values, ctx.shape = scatter_source("scatter", input, index, src), src.array.shape

@@ -25,7 +25,7 @@ class ScatterAdd(Overwriting):
     defaults = ("cuda/v01_sorted", "cpu/columns", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-        i, ctx.dim = index_along(self.name, input.array, dim, index)
+        i, ctx.dim = index_along(self.name, input, dim, index)
         values, ctx.shape = scatter_source(self.name, input, index, src), src.array.shape
         ctx.save(index)
         x = self.target(input)

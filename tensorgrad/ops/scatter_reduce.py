@@ -10,7 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import fn
 from ..tensor import Tensor, wrap
-from .shared.indexing import along_dim, scatter_source
+from .shared.indexing import along_dim, runs_of, scatter_source
 from .shared.overwrite import Overwriting
 
 REDUCTIONS = {"sum": "add", "prod": "multiply", "mean": "add", "amax": "maximum", "amin": "minimum"}
@@ -28,7 +28,7 @@ class ScatterReduce(Overwriting):
     def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
         if reduce not in REDUCTIONS:
             raise ValueError(f"{self.name}: reduce must be one of {', '.join(REDUCTIONS)}, not {reduce!r}")
-        key, d = along_dim(self.name, input.array, dim, index)
+        key, d = along_dim(self.name, input, dim, index)
         s = scatter_source(self.name, input, index, src)
         s = s if s.ndim else s.reshape(1)
         if ctx.edges is not None:  # the copy keeps what an in-place change overwrites
@@ -42,11 +42,12 @@ class ScatterReduce(Overwriting):
         wide = into.astype(np.float32) if into.dtype.itemsize == 2 and into.dtype.kind not in "iu" else into.copy()
         if not include_self:
             wide[key] = {"sum": 0, "mean": 0, "prod": 1}.get(reduce, extreme(wide.dtype, reduce))
-        getattr(np, REDUCTIONS[reduce]).at(wide, key, s)
+        xp = input.device.backend.xp
+        combine_at(xp, REDUCTIONS[reduce], wide, key, s)
         if reduce == "mean":
-            count = np.full(wide.shape, int(include_self), np.int64)
-            np.add.at(count, key, 1)
-            count = np.maximum(count, 1).astype(wide.dtype)
+            count = xp.full(wide.shape, int(include_self), np.int64)
+            combine_at(xp, "add", count, key, xp.ones(key[d].shape, np.int64))
+            count = xp.maximum(count, 1).astype(wide.dtype)
             wide = wide // count if wide.dtype.kind in "iu" else wide / count
         into[...] = wide
         return wrap(x, input.device)
@@ -104,6 +105,20 @@ class ScatterReduce(Overwriting):
             yield Case(T(values=[0.0, 2.0, 3.0]), 0, *zeros, "prod", include_self=include, smooth=False)
         yield Case(T(3), 0, i, T(3), "sum", error=(RuntimeError, "must have as many dimensions"))
         yield Case(T(3), 0, T(values=[0], dtype="int64"), T(1), "max", error=(ValueError, "reduce must be one of sum"), torch=False)
+
+
+def combine_at(xp: Any, ufunc: str, x: Any, key: tuple, values: Any) -> None:
+    """x[key] = ufunc(x[key], values), one after the other where places come again: those that come for the k-th time together."""
+    if isinstance(x, np.ndarray):
+        return getattr(np, ufunc).at(x, key, values)
+    places = xp.ravel_multi_index(tuple([xp.broadcast_to(k, values.shape).reshape(-1) for k in key]), x.shape)
+    order, bounds = runs_of(places, xp)
+    place, flat, v = places[order], x.reshape(-1), values.reshape(-1)[order]
+    first = bounds[xp.searchsorted(bounds, xp.arange(len(place)), side="right") - 1]
+    turn = xp.arange(len(place)) - first
+    for k in range(int(turn.max()) + 1 if len(place) else 0):
+        now = xp.flatnonzero(turn == k)
+        flat[place[now]] = getattr(xp, ufunc)(flat[place[now]], v[now].astype(x.dtype))
 
 
 def extreme(kind: np.dtype, reduce: str) -> Any:

@@ -29,22 +29,22 @@ class SearchSorted(Op):
             raise RuntimeError(f"searchsorted: side must be 'left' or 'right', not {side!r}")
         if side == "left" and right:
             raise RuntimeError("searchsorted: side='left' and right=True contradict each other")
-        seq = sorted_sequence.array
+        seq, xp = sorted_sequence.array, sorted_sequence.device.backend.xp
         if sorter is not None:
-            seq = np.take_along_axis(seq, check_index_tensor("searchsorted", sorter, "sorter"), -1)
-        values = np.asarray(input.array if isinstance(input, Tensor) else input)
+            seq = xp.take_along_axis(seq, check_index_tensor("searchsorted", sorter, "sorter"), -1)
+        values = input.array if isinstance(input, Tensor) else sorted_sequence.device.backend.asarray(np.asarray(input))
         if seq.ndim != 1 and seq.shape[:-1] != values.shape[:-1]:
             raise RuntimeError(f"searchsorted: sorted_sequence of shape {tuple(seq.shape)} must be a vector or agree with the values "
                                "of shape "
                                f"{tuple(values.shape)} in all dims but the last")
         where: Any = "right" if right or side == "right" else "left"
         if seq.ndim == 1:
-            found = np.searchsorted(seq, values, where)
+            found = xp.searchsorted(seq, values, where)
         else:
-            found = np.empty(values.shape, np.int64)
+            found = xp.empty(values.shape, np.int64)
             for place in np.ndindex(*values.shape[:-1]):
-                found[place] = np.searchsorted(seq[place], values[place], where)
-        return wrap(np.asarray(found).astype(np.int32 if out_int32 else np.int64, copy=False), sorted_sequence.device)
+                found[place] = xp.searchsorted(seq[place], values[place], where)
+        return wrap(xp.asarray(found).astype(np.int32 if out_int32 else np.int64, copy=False), sorted_sequence.device)
 
     def reference(self, seq: Any, values: Any, right: bool = False, side: str | None = None, out_int32: bool = False,
                   sorter: Any = None) -> Any:

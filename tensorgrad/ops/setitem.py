@@ -28,11 +28,11 @@ class SetItem(Op):
 
     def forward(self, ctx: Node, input: Tensor, index: Any, value: Operand) -> None:
         x = input.array
-        key = read_index("setitem", index, x)
+        key = read_index("setitem", index, input)
         try:
             part = x[key.basic]
         except IndexError:
-            raise explain_index("setitem", index, x) from None
+            raise explain_index("setitem", index, input) from None
         ctx.index = key
         if not isinstance(value, Tensor):
             check_number("setitem", value, "value")

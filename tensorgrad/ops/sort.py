@@ -64,10 +64,10 @@ class SortPair(Op):
         x = input.array
         d = check_dim("sort", dim, x.ndim)
         if not x.ndim:
-            i, y = np.zeros((), np.int64), x.copy()
+            i, y = input.device.backend.xp.zeros((), np.int64), x.copy()
         else:
             i = order(x, d, descending)
-            y = np.take_along_axis(x, i, d)
+            y = input.device.backend.xp.take_along_axis(x, i, d)
         indices = wrap(i, input.device)
         ctx.dim, ctx.indices = d, i
         return wrap(y, input.device), indices

@@ -31,9 +31,9 @@ class Sum(Reduction):
 
     @staticmethod
     @rung("cpu/numpy", ALL_TYPES, writes=())
-    def in_numpy(x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
+    def in_numpy(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
         """By NumPy, in a dtype that is wide enough."""
-        return numpy_sum(np, x, dims, keepdim, kind)
+        return numpy_sum(xp, x, dims, keepdim, kind)
 
     def compiled(self, xp: Any, run: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, *numbers: float) -> Any:
         own = x.dtype if BY_NUMPY[x.dtype].is_floating_point else np.dtype(np.int64)  # what a kernel adds up in

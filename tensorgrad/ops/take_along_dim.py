@@ -33,7 +33,7 @@ class TakeAlongDim(Op):
         check_broadcast("take_along_dim", *rest)
         common = np.broadcast_shapes(*rest)
         input = fn.expand(input, (*common[:d], x.shape[d], *common[d:]))
-        i = positions("take_along_dim", i, d, x.shape[d])
+        i = positions("take_along_dim", i, d, x.shape[d], input.device)
         index = wrap(np.broadcast_to(i, (*common[:d], i.shape[d], *common[d:])), input.device)
         return fn.gather(input, d, index)
 

@@ -73,7 +73,7 @@ class TopKPair(Op):
 
     @staticmethod
     @rung("cpu/numpy", types=ALL, writes=(0, 1))
-    def by_partition(y: Any, i: Any, x: Any, k: int, largest: int) -> None:
+    def by_partition(xp: Any, y: Any, i: Any, x: Any, k: int, largest: int) -> None:
         """np.argpartition, and the order of what it finds."""
         n = x.shape[1]
         if n < 64 or 4 * k > n:
@@ -81,9 +81,9 @@ class TopKPair(Op):
         else:
             wide = x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
             part = wide.argpartition(n - k if largest else k - 1, axis=1)
-            found = np.sort(part[:, n - k:] if largest else part[:, :k], axis=1)  # among equal entries the order of their places
-            i[...] = np.take_along_axis(found, order(np.take_along_axis(wide, found, 1), 1, bool(largest)), 1)
-        y[...] = np.take_along_axis(x, i, 1)
+            found = xp.sort(part[:, n - k:] if largest else part[:, :k], axis=1)  # among equal entries the order of their places
+            i[...] = xp.take_along_axis(found, order(xp.take_along_axis(wide, found, 1), 1, bool(largest)), 1)
+        y[...] = xp.take_along_axis(x, i, 1)
 
     def supports(self, kernel: Kernel, few: bool = True) -> str | None:
         return f"keeps at most {MOST} entries" if kernel.rung == "v00_bitonic" and not few else None

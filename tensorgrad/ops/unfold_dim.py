@@ -31,7 +31,7 @@ class UnfoldDim(Op):
             raise RuntimeError(f"unfold: windows of {size} every {step} do not fit into dim {d} of size {n}; size is at most {n}, "
                                "step at least 1")
         ctx.args, ctx.shape, ctx.view = (d, size, step), x.shape, True
-        return wrap(windows(x, d, size, step), input.device)
+        return wrap(windows(input.device.backend.xp, x, d, size, step), input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return fn.unfold_dim_backward(g, ctx.shape, *ctx.args)
@@ -45,7 +45,7 @@ class UnfoldDim(Op):
         yield Case(T(2, 5), 1, 6, 1, error=(RuntimeError, "unfold: windows of 6 every 1 do not fit into dim 1 of size 5"))
 
 
-def windows(x: Any, d: int, size: int, step: int) -> Any:
+def windows(xp: Any, x: Any, d: int, size: int, step: int) -> Any:
     """The windows as a view of storage `x`."""
     if not x.ndim:
         x = x.reshape(1)
@@ -55,7 +55,7 @@ def windows(x: Any, d: int, size: int, step: int) -> Any:
     count = (x.shape[d] - size) // step + 1
     shape = (*x.shape[:d], count, *x.shape[d + 1:], size)
     strides = (*x.strides[:d], x.strides[d] * step, *x.strides[d + 1:], x.strides[d])
-    return np.lib.stride_tricks.as_strided(x, shape, strides)
+    return xp.lib.stride_tricks.as_strided(x, shape, strides)
 
 
 class UnfoldDimBackward(Op):

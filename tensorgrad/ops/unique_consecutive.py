@@ -20,18 +20,18 @@ class UniqueConsecutive(Op):
     differentiable = False
 
     def forward(self, ctx: Node, input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
-        x = input.array
+        x, xp = input.array, input.device.backend.xp
         d = 0 if dim is None else check_dim("unique_consecutive", dim, x.ndim)
-        rows = x.reshape(-1, 1) if dim is None else np.moveaxis(x, d, 0).reshape(x.shape[d], -1)
+        rows = x.reshape(-1, 1) if dim is None else xp.moveaxis(x, d, 0).reshape(x.shape[d], -1)
         n = len(rows)
-        first = np.ones(n, bool)
+        first = xp.ones(n, bool)
         first[1:] = (rows[1:] != rows[:-1]).any(axis=1)
-        starts = np.flatnonzero(first)
+        starts = xp.flatnonzero(first)
         out = [x.reshape(-1)[starts] if dim is None else x.take(starts, axis=d)]
         if return_inverse:
-            out.append((np.cumsum(first) - 1).reshape(x.shape if dim is None else -1))
+            out.append((xp.cumsum(first) - 1).reshape(x.shape if dim is None else -1))
         if return_counts:
-            out.append(np.diff(np.append(starts, n)))
+            out.append(xp.diff(xp.append(starts, n)))
         results = tuple([wrap(o, input.device) for o in out])
         return results if len(results) > 1 else results[0]
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .. import autograd, dtypes, graph
+from .. import autograd, dtypes
 from ..dispatch import HALF
 from ..grad_mode import no_grad
 from ..tensor import Tensor
@@ -127,8 +127,7 @@ class Optimizer:
                     p.grad = None
                 else:
                     p.grad = p.grad.detach()
-                    p.grad.array.fill(0)
-                    graph.version_cell(p.grad)[0] += 1
+                    p.grad.zero_()
 
     @no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -139,6 +138,9 @@ class Optimizer:
                 loss = closure()
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
+            if params and params[0].device.backend.capturing():
+                raise RuntimeError(f"{self._name}.step cannot be captured in a graph: its numbers (learning rate, step count) change from "
+                                   "step to step; tg.cuda.make_graphed captures the rest and steps after each replay")
             if params:
                 self.update(params, group)
         return loss

@@ -32,6 +32,9 @@ class _Cupy(ModuleType):
     newaxis = None
     inf, nan, pi, e = np.inf, np.nan, np.pi, np.e
 
+    def from_dlpack(self, owner: Any) -> Any:
+        return arrays.from_dlpack(owner)
+
     def get_default_memory_pool(self) -> Any:
         return cuda.default_pool()
 
@@ -45,7 +48,8 @@ def _kernels() -> list[tuple]:
 
     def launcher(run: Any) -> Any:
         def launch(*args: Any) -> None:
-            cuda.work(lambda: run(*map(arrays.kernel_argument, args)))
+            taken = [arrays.kernel_argument(a) for a in args]
+            cuda.work(lambda: run(*taken))
         return launch
 
     return [(*row[:5], launcher(row[5]), *row[6:]) for row in emu.load_kernels()]
@@ -54,9 +58,9 @@ def _kernels() -> list[tuple]:
 @contextmanager
 def installed(devices: int = 1, capacity: int = 1 << 30) -> Iterator[Any]:
     """The device `cuda` on the double, in a `with` block: `devices` of it, with `capacity` bytes each."""
-    from tensorgrad import backends, dispatch, op
+    from tensorgrad import backends, dispatch, op, triton
     from tensorgrad import device as Device
-    from tensorgrad.cuda import driver
+    from tensorgrad.cuda import driver, streams
 
     def forget() -> None:
         sys.modules.pop("tensorgrad.backends.cuda", None)
@@ -65,6 +69,7 @@ def installed(devices: int = 1, capacity: int = 1 << 30) -> Iterator[Any]:
         for key in [k for k in Device._known if k[0] == "cuda"]:
             del Device._known[key]
         op.surround(None)
+        streams.kernels_follow()
         dispatch._forget_choices()
 
     cuda.reset(devices, capacity)
@@ -75,7 +80,8 @@ def installed(devices: int = 1, capacity: int = 1 << 30) -> Iterator[Any]:
     modules = {"cupy": double, "cupy.cuda": cuda, "cupyx": SimpleNamespace(empty_pinned=cuda.empty_pinned),
                "tensorgrad._cuda": extension}
     forget()
-    with mock.patch.dict(sys.modules, modules), mock.patch.object(driver, "examine", return_value=found):
+    with mock.patch.dict(sys.modules, modules), mock.patch.object(driver, "examine", return_value=found), \
+            mock.patch.object(triton, "launcher", return_value=None):
         try:
             yield double
         finally:

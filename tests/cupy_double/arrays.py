@@ -51,6 +51,8 @@ class ndarray:
     @classmethod
     def view_of(cls, owner: ndarray, host: np.ndarray) -> ndarray:
         out = object.__new__(cls)
+        if not host.flags.writeable or 0 in host.strides:  # what NumPy protects, a diagonal for one, CuPy does not
+            host = writable(host)
         out.pointer, out.host, out.base = owner.pointer, host, owner.base if owner.base is not None else owner
         return out
 
@@ -93,13 +95,22 @@ class ndarray:
             cuda.refuse_in_capture("copy to the host")
         if out is None:
             return self.host.copy(order)
-        cuda.work(lambda: np.copyto(out, self.host))
+        source = self.host
+        cuda.work(lambda: np.copyto(out, source))
         return out
+
+    def __dlpack__(self, *, stream: Any = None, **kwargs: Any) -> Any:
+        cuda.log.append(("dlpack", stream))
+        return self.host.__dlpack__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (2, self.pointer.device_id)
 
     def set(self, array: np.ndarray, stream: Any = None) -> None:
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ValueError("Shape or dtype mismatch")
-        cuda.work(lambda: np.copyto(self.host, array))
+        place = self.host
+        cuda.work(lambda: np.copyto(place, array))
 
     def item(self) -> Any:
         return self.get().item()
@@ -132,12 +143,12 @@ class ndarray:
             raise AttributeError(f"CuPy arrays have no {name!r}")
         if name in ("T", "mT", "real"):
             return give((self,), getattr(self.host, name), None)
-        return functools.partial(_run, name, f"ndarray.{name}", lambda a, *args, **kw: getattr(a, name)(*args, **kw), self)
+        return functools.partial(_run, name, lambda a, *args, **kw: getattr(a, name)(*args, **kw), self)
 
     def __getitem__(self, index: Any) -> ndarray:
         if any(isinstance(i, ndarray) and i.dtype == np.bool_ for i in (index if isinstance(index, tuple) else (index,))):
             cuda.refuse_in_capture("a selection by a mask, whose size the host must know")
-        return _run("getitem", "getitem", lambda a, i: a[i], self, index)
+        return _run("getitem", lambda a, i: a[i], self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         a, i, v = take(self, "setitem"), take(index, "setitem"), take(value, "setitem")
@@ -147,11 +158,17 @@ class ndarray:
             cuda.work(lambda: a.__setitem__(i, v))
 
 
+def writable(host: np.ndarray) -> np.ndarray:
+    """The same memory, without NumPy's protection."""
+    given = {**host.__array_interface__, "data": (host.__array_interface__["data"][0], False), "typestr": f"V{host.itemsize}"}
+    return np.asarray(SimpleNamespace(__array_interface__={**given, "strides": host.strides, "descr": None}, owner=host)).view(host.dtype)
+
+
 def _operator(name: str) -> Any:
     def operate(self: ndarray, *others: Any) -> Any:
         if any(not isinstance(o, (ndarray, *NUMBERS)) and o is not None for o in others):
             return NotImplemented
-        return _run(name, name, lambda a, *o: getattr(np.ndarray, name)(a, *o), self, *others)
+        return _run(name, lambda a, *o: getattr(np.ndarray, name)(a, *o), self, *others)
     return operate
 
 
@@ -175,7 +192,7 @@ ndarray.__hash__ = object.__hash__  # type: ignore[method-assign]
 def take(a: Any, where: str) -> Any:
     """An argument as NumPy takes it; arrays of the host are refused, as CuPy does."""
     if isinstance(a, ndarray):
-        if a.pointer.device_id != cuda.machine.device:
+        if a.pointer.device_id != cuda.machine.device and where != "copy":
             raise ValueError(f"{where}: Array device must be same as the current device: array device = {a.pointer.device_id} while "
                              f"current = {cuda.machine.device}")
         return a.host
@@ -212,18 +229,11 @@ def give(sources: tuple, result: Any, again: Any) -> Any:
     out = ndarray(result.shape, result.dtype)
     if result.ndim > 1 and result.flags.f_contiguous and not result.flags.c_contiguous:
         out.host = out.host.reshape(result.shape[::-1]).T
-    first: list[Any] = [result]
-
-    def fill() -> None:
-        with np.errstate(all="ignore"):
-            out.host[...] = again() if again is not None and not first else first[0]
-        if again is not None and cuda.capturing() is None and replaying:
-            first.clear()
-
-    replaying = cuda.capturing() is not None and again is not None
-    if replaying:
-        first.clear()
-    cuda.work(fill)
+    place = out.host  # a replay knows addresses: it keeps nothing alive
+    if cuda.capturing() is None:
+        place[...] = result
+    else:  # nothing is computed now
+        cuda.work(lambda: np.copyto(place, again()))
     return out
 
 
@@ -238,11 +248,11 @@ def _flat(args: Any) -> Any:
 WAITS = {"nonzero", "flatnonzero", "argwhere", "unique", "bincount", "isin"}  # the host must know a count
 
 
-def _run(name: str, where: str, f: Any, *args: Any, **kwargs: Any) -> Any:
+def _run(name: str, f: Any, /, *args: Any, **kwargs: Any) -> Any:
     if name in WAITS:
         cuda.refuse_in_capture(name)
     sources = tuple(_flat((*args, *kwargs.values())))
-    taken, options = [take(a, where) for a in args], {k: take(v, where) for k, v in kwargs.items()}
+    taken, options = [take(a, name) for a in args], {k: take(v, name) for k, v in kwargs.items()}
     _refuse_types(name, sources)
     with np.errstate(all="ignore"):
         result = f(*taken, **options)
@@ -290,6 +300,28 @@ def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
     return ndarray.view_of(x, np.lib.stride_tricks.as_strided(take(x, "as_strided"), shape, strides))
 
 
+class _Capsule:
+    def __init__(self, capsule: Any):
+        self.capsule = capsule
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+
+def from_dlpack(owner: Any) -> ndarray:
+    """An array of the owner's memory, which is on a device."""
+    kind, index = owner.__dlpack_device__()
+    assert kind == 2, "cupy.from_dlpack imports a GPU's memory"
+    host = writable(np.from_dlpack(_Capsule(owner.__dlpack__(stream=cuda.get_current_stream().ptr or 1))))
+    out = object.__new__(ndarray)
+    address = host.__array_interface__["data"][0]
+    out.pointer, out.host, out.base = cuda.MemoryPointer(cuda.UnownedMemory(address, host.nbytes, host, index), 0), host, None
+    return out
+
+
 class _Function:
     """A function of CuPy's: NumPy's of the same name, with the parameters that CuPy's has."""
 
@@ -308,17 +340,17 @@ class _Function:
         if self.__name__ in ("array", "asarray", "ascontiguousarray") and args and not isinstance(args[0], ndarray):
             out = _from_host(*args, **kwargs)
             return out
-        return _run(self.__name__, self.__name__, self.host, *args, **kwargs)
+        return _run(self.__name__, self.host, *args, **kwargs)
 
     def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
         if self.__name__ not in ("add", "multiply"):
             raise NotImplementedError(f"cupy.{self.__name__}.accumulate")
-        return _run("accumulate", self.__name__, self.host.accumulate, array, axis, dtype)
+        return _run("accumulate", self.host.accumulate, array, axis, dtype)
 
     def reduce(self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         if self.__name__ not in ("add", "multiply"):
             raise NotImplementedError(f"cupy.{self.__name__}.reduce")
-        return _run("reduce", self.__name__, lambda a: self.host.reduce(a, axis, dtype, keepdims=keepdims), array)
+        return _run("reduce", lambda a: self.host.reduce(a, axis, dtype, keepdims=keepdims), array)
 
     def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
         if self.__name__ not in ("add", "maximum", "minimum", "subtract"):

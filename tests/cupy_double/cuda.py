@@ -206,7 +206,12 @@ def set_allocator(allocator: Any) -> None:
 def empty_pinned(shape: Any, dtype: Any = float) -> np.ndarray:
     refuse_in_capture("allocation of pinned memory")
     log.append(("pinned", shape))
-    return np.empty(shape, dtype)
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    return np.frombuffer(PinnedMemoryPointer(size), dtype).reshape(shape)
+
+
+class PinnedMemoryPointer(bytearray):
+    """Memory of the host that the GPU reads by itself."""
 
 
 # ---------------------------------------------------------------- streams, events, graphs

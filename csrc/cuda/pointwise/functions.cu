@@ -7,6 +7,9 @@
 
 namespace tg::pointwise {
 
+#define TG_SCALAR_FUNCTION __device__ inline
+#include "../../core/formulas/inverse_erf.h"
+
 TG_UNARY(exp2, math::exp2<T>(x))
 TG_UNARY(expm1, math::expm1<T>(x))
 TG_UNARY(log1p, math::log1p<T>(x))
@@ -18,5 +21,6 @@ TG_UNARY(floor, math::floor<T>(x))
 TG_UNARY(ceil, math::ceil<T>(x))
 TG_UNARY(trunc, math::trunc<T>(x))
 TG_UNARY(sign, x > T(0) ? T(1) : x < T(0) ? T(-1) : T(0))
+TG_UNARY(erfinv, inverse_erf<T>(x))
 
 }  // namespace tg::pointwise

@@ -254,7 +254,7 @@ class Module(State):
                 p.grad = None
             else:
                 p.grad = p.grad.detach()
-                p.grad.array.fill(0)
+                p.grad.zero_()
 
     def apply(self, fn: Callable[[Module], Any]) -> Any:
         """Call `fn` on all modules inside, children first, then on this one."""

@@ -163,7 +163,8 @@ class State(Hooks):
     def _taker(self, name: str, mine: Tensor, theirs: Tensor, assign: bool) -> Callable[[], None]:
         """What loads one tensor: over the memory of `mine`, or in its place."""
         def copy() -> None:
-            mine.array[...] = theirs.to(mine.device).array
+            with mine.device.active():
+                mine.array[...] = theirs.to(mine.device).array
             version_cell(mine)[0] += 1
 
         def replace() -> None:

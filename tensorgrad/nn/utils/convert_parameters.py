@@ -22,6 +22,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         raise ValueError(f"vector_to_parameters: the parameters have {total} elements; expected a vector of as many, got {found}")
     flat, at = vec.detach().reshape(-1), 0
     for p in parameters:
-        p.array[...] = flat.array[at:at + p.numel()].reshape(p.array.shape)
+        with p.device.active():
+            p.array[...] = flat.array[at:at + p.numel()].reshape(p.array.shape)
         version_cell(p)[0] += 1
         at += p.numel()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...device import moved
 from ...op import is_number
 from ...tensor import Tensor, check_dim
 
@@ -33,8 +34,8 @@ class Index:
         return f"{self.basic}" + (f" then {self.advanced}" if self.advanced else "")
 
 
-def read_index(op: str, index: Any, x: Any) -> Index:
-    """The index for storage `x`; IndexError names the dim and the index that do not fit."""
+def read_index(op: str, index: Any, t: Tensor) -> Index:
+    """The index for a tensor; IndexError names the dim and the index that do not fit."""
     kind = index.__class__
     if kind is Index:
         return index
@@ -46,26 +47,26 @@ def read_index(op: str, index: Any, x: Any) -> Index:
             continue
         if c is slice:
             if item.step is not None and not (item.step.__class__ is int and item.step > 0):
-                return _read(op, items, x)
+                return _read(op, items, t)
         elif item is Ellipsis and not ellipsis:
             ellipsis = True
         else:
-            return _read(op, items, x)
+            return _read(op, items, t)
     # The Ellipsis makes NumPy return a view also where every dimension is indexed by an int.
     return Index(items if ellipsis else (*items, Ellipsis))
 
 
-def explain_index(op: str, index: Any, x: Any) -> IndexError:
+def explain_index(op: str, index: Any, t: Tensor) -> IndexError:
     """Which part of an index NumPy refused."""
     try:
-        _read(op, index if isinstance(index, tuple) else (index,), x)
+        _read(op, index if isinstance(index, tuple) else (index,), t)
     except IndexError as e:
         return e
-    return IndexError(f"{op}: index {index!r} does not fit the shape {tuple(x.shape)}")
+    return IndexError(f"{op}: index {index!r} does not fit the shape {tuple(t.shape)}")
 
 
-def _as_item(op: str, item: Any) -> Any:
-    """One item as int, slice, None, Ellipsis, bool or an array of ints or bools."""
+def _as_item(op: str, item: Any, t: Tensor) -> Any:
+    """One item as int, slice, None, Ellipsis, bool or an array of ints or bools, on the device of the tensor it is for."""
     if item is None or item is Ellipsis or isinstance(item, (bool, int)):
         return item
     if isinstance(item, slice):
@@ -74,7 +75,7 @@ def _as_item(op: str, item: Any) -> Any:
             raise ValueError(f"{op}: slice steps must be positive, got {parts[2]}; flip() reverses a dim")
         return slice(*parts)
     if isinstance(item, Tensor):
-        array = item.array
+        array = item.array if item.device is t.device else moved(item.array, item.device, t.device)
     elif isinstance(item, (list, tuple, range)):
         array = np.array([i.tolist() if isinstance(i, Tensor) else i for i in item])
         array = array.astype(np.int64) if array.size == 0 else array
@@ -89,15 +90,16 @@ def _as_item(op: str, item: Any) -> Any:
         raise IndexError(f"{op}: index tensors hold ints or bools, not {array.dtype}")
     if array.ndim == 0:
         return bool(array) if array.dtype == bool else int(array)
-    return array
+    return t.device.backend.asarray(array)
 
 
 def _is_mask(item: Any) -> bool:
     return getattr(item, "dtype", None) == np.dtype(bool)
 
 
-def _read(op: str, given: tuple, x: Any) -> Index:
-    items = [_as_item(op, item) for item in given]
+def _read(op: str, given: tuple, t: Tensor) -> Index:
+    x, device = t.array, t.device
+    items = [_as_item(op, item, t) for item in given]
     used = sum(0 if i is None or i is Ellipsis or isinstance(i, bool) else i.ndim if _is_mask(i) else 1 for i in items)
     if used > x.ndim:
         raise IndexError(f"{op}: {used} indices for a tensor of {x.ndim} dimensions of shape {tuple(x.shape)}")
@@ -116,7 +118,7 @@ def _read(op: str, given: tuple, x: Any) -> Index:
             place += 1
         elif isinstance(item, bool):
             basic.append(None)
-            arrays[place] = np.zeros(int(item), np.int64)
+            arrays[place] = device.backend.xp.zeros(int(item), np.int64)
             place += 1
         elif isinstance(item, int):
             if not -x.shape[dim] <= item < x.shape[dim]:
@@ -137,7 +139,7 @@ def _read(op: str, given: tuple, x: Any) -> Index:
             basic += [_ALL] * k
             dim, place = dim + k, place + k
         else:
-            arrays[place] = positions(op, item, dim, x.shape[dim])
+            arrays[place] = positions(op, item, dim, x.shape[dim], device)
             basic.append(_ALL)
             dim, place = dim + 1, place + 1
     if not arrays:
@@ -152,9 +154,11 @@ def _read(op: str, given: tuple, x: Any) -> Index:
     return Index((*basic, Ellipsis), tuple(arrays.get(i, _ALL) for i in range(max(arrays) + 1)), unique)
 
 
-def positions(op: str, index: Any, dim: int, size: int, negative: bool = True) -> Any:
+def positions(op: str, index: Any, dim: int, size: int, device: Any, negative: bool = True) -> Any:
     """Checked positions along a dim, counted from the front (a copy where negative ones may come). IndexError names one out of range."""
     index = index.astype(np.int64, copy=negative)
+    if device.backend.capturing():  # there are no values yet
+        return device.backend.xp.where(index < 0, index + size, index) if negative else index
     if index.size:
         low, high = int(index.min()), int(index.max())
         least = -size if negative else 0
@@ -191,9 +195,9 @@ def check_number(op: str, value: Any, name: str) -> None:
         raise TypeError(f"{op}: {name} must be a Tensor or a number, not a {type(value).__name__}; tensorgrad.tensor(...) makes one")
 
 
-def index_along(op: str, x: Any, dim: int, index: Tensor) -> tuple[Any, int]:
-    """(positions, dim) for picking from `x` along `dim` by an index tensor with as many dims; a scalar counts as one element in one dim."""
-    given = check_index_tensor(op, index)
+def index_along(op: str, t: Tensor, dim: int, index: Tensor) -> tuple[Any, int]:
+    """(positions, dim) for picking from `t` along `dim` by an index tensor with as many dims; a scalar counts as one element in one dim."""
+    given, x = check_index_tensor(op, index), t.array
     d = check_dim(op, dim, x.ndim)
     full = x.shape or (1,)
     i = given if given.ndim else given.reshape(1)
@@ -205,13 +209,14 @@ def index_along(op: str, x: Any, dim: int, index: Tensor) -> tuple[Any, int]:
     for k, (n, m) in enumerate(zip(i.shape, full, strict=True)):
         if k != d and n > m:
             raise RuntimeError(f"{op}: index has size {n} in dim {k} of {tuple(given.shape)} but the tensor has {m} in {tuple(x.shape)}")
-    return positions(op, i, d, full[d], negative=False), d
+    return positions(op, i, d, full[d], t.device, negative=False), d
 
 
-def along_dim(op: str, x: Any, dim: int, index: Tensor) -> tuple[tuple, int]:
-    """(NumPy key, dim) as `index_along`."""
-    i, d = index_along(op, x, dim, index)
-    grids: list[Any] = [np.arange(n).reshape((1,) * k + (n,) + (1,) * (i.ndim - k - 1)) for k, n in enumerate(i.shape)]
+def along_dim(op: str, t: Tensor, dim: int, index: Tensor) -> tuple[tuple, int]:
+    """(key of arrays, dim) as `index_along`."""
+    i, d = index_along(op, t, dim, index)
+    xp = t.device.backend.xp
+    grids: list[Any] = [xp.arange(n).reshape((1,) * k + (n,) + (1,) * (i.ndim - k - 1)) for k, n in enumerate(i.shape)]
     grids[d] = i
     return tuple(grids), d
 
@@ -230,7 +235,7 @@ def places_of(index: Any, n: int, xp: Any) -> Any:
 
 def distinct_along(op: str, input: Tensor, dim: int, index: Tensor) -> int:
     """How many elements of the input an index along a dim names."""
-    i, d = index_along(op, input.array, dim, index)
+    i, d = index_along(op, input, dim, index)
     xp = input.device.backend.xp
     return int(xp.unique(places_of(in_columns(i, d, i.shape), (input.array.shape or (1,))[d], xp)).size)
 
@@ -267,7 +272,7 @@ def rows_along(op: str, input: Tensor, dim: int, index: Tensor, source: Tensor) 
     i = check_index_tensor(op, index)
     if i.ndim > 1:
         raise IndexError(f"{op}: index must have one dimension, it has shape {tuple(i.shape)}")
-    i = positions(op, i.reshape(-1), d, x.shape[d] if x.ndim else 1, negative=False)
+    i = positions(op, i.reshape(-1), d, x.shape[d] if x.ndim else 1, input.device, negative=False)
     if s.dtype != x.dtype:
         raise RuntimeError(f"{op}: the tensor is {input.dtype.name} but source is {source.dtype.name}; convert one with .to(...)")
     s = s.reshape(1) if not s.ndim else s

@@ -19,8 +19,8 @@ def checked_indices(op: str, input: Tensor, weight: Tensor) -> Any:
         raise RuntimeError(f"{op}: input is on {input.device} but weight is on {weight.device}; move one with .to(...)")
     xp, rows = input.device.backend.xp, weight.array.shape[0]
     index = xp.asarray(input.array, dtype=np.int64, order="C")
-    if index.size and (index.min() < 0 or index.max() >= rows):
-        at = tuple(int(i) for i in np.argwhere((index < 0) | (index >= rows))[0])
+    if index.size and not input.device.backend.capturing() and (index.min() < 0 or index.max() >= rows):
+        at = tuple(int(i) for i in xp.argwhere((index < 0) | (index >= rows))[0])
         raise IndexError(f"{op}: index {int(index[at])} at position {at} of input is out of range for a table of {rows} rows "
                          f"(dim 0 of weight {tuple(weight.array.shape)})")
     return index
@@ -37,8 +37,9 @@ def checked_padding(op: str, padding_idx: int | None, rows: int) -> int | None:
 
 def shorten(weight: Tensor, index: Any, max_norm: float, norm_type: float) -> None:
     """Scale the rows of `weight` that `index` names and whose p-norm exceeds `max_norm` down to it, in place."""
-    rows = np.unique(index)
-    norms = np.linalg.norm(weight.array[rows].astype(np.float64), ord=norm_type, axis=1)
+    xp = weight.device.backend.xp
+    rows = xp.unique(index)
+    norms = xp.linalg.norm(weight.array[rows].astype(np.float64), ord=norm_type, axis=1)
     long = norms > max_norm
     if long.any():
         scaled = weight.array[rows[long]] * (max_norm / (norms[long] + 1e-7))[:, None]
@@ -46,6 +47,6 @@ def shorten(weight: Tensor, index: Any, max_norm: float, norm_type: float) -> No
         version_cell(weight)[0] += 1
 
 
-def frequencies(index: Any, rows: int) -> Any:
+def frequencies(xp: Any, index: Any, rows: int) -> Any:
     """For each index, how often its value occurs."""
-    return np.bincount(index, minlength=rows)[index]
+    return xp.bincount(index, minlength=rows)[index]

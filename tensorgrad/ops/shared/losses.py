@@ -8,7 +8,7 @@ import numpy as np
 
 from ...cases import Case, T
 from ...op import Op
-from ...tensor import Tensor
+from ...tensor import Tensor, wrap
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -44,7 +44,7 @@ def same_shape(op: str, input: Tensor, target: Tensor, name: str = "target") -> 
         raise ValueError(f"{op}: input has shape {a} but {name} {b}: {where}; bring them to one shape with reshape or expand")
 
 
-def check_labels(op: str, input: Tensor, target: Tensor, ignore_index: int) -> np.ndarray:
+def check_labels(op: str, input: Tensor, target: Tensor, ignore_index: int) -> Any:
     """Class labels for scores (C), (N, C) or (N, C, d1, ...) as int64; the errors name position, value and class count."""
     x, t = input.array, target.array
     if not input.dtype.is_floating_point:
@@ -56,7 +56,7 @@ def check_labels(op: str, input: Tensor, target: Tensor, ignore_index: int) -> n
     if target.device is not input.device:
         raise RuntimeError(f"{op}: input is on {input.device} but target on {target.device}; move one with .to(...)")
     if t.dtype.kind not in "iu":
-        value = ""
+        value, t = "", target.device.backend.to_numpy(t)
         if t.size and target.dtype.is_floating_point:
             bad = np.argwhere(~np.isfinite(t.astype(np.float64)) | (t.astype(np.float64) % 1 != 0))
             where = tuple(int(i) for i in (bad[0] if len(bad) else [0] * t.ndim))
@@ -67,9 +67,10 @@ def check_labels(op: str, input: Tensor, target: Tensor, ignore_index: int) -> n
     if t.shape != want:
         raise ValueError(f"{op}: target has shape {tuple(t.shape)} but input of shape {tuple(x.shape)}, with {classes} classes in "
                          f"dim {at}, needs labels of shape {tuple(want)}")
-    t = np.ascontiguousarray(t, np.int64)
-    if t.size and (t.min() < 0 or t.max() >= classes):
-        bad = np.argwhere(((t < 0) | (t >= classes)) & (t != ignore_index))
+    xp = target.device.backend.xp
+    t = xp.ascontiguousarray(t, np.int64)
+    if t.size and not target.device.backend.capturing() and (t.min() < 0 or t.max() >= classes):
+        bad = xp.argwhere(((t < 0) | (t >= classes)) & (t != ignore_index))
         if len(bad):
             where = tuple(int(i) for i in bad[0])
             raise IndexError(f"{op}: target at position {where} is class {int(t[where])}, but input has {classes} classes (dim {at} of "
@@ -91,12 +92,25 @@ def check_class_weight(op: str, input: Tensor, weight: Tensor | None) -> None:
         raise RuntimeError(f"{op}: there is no gradient for the class weights; pass weight.detach()")
 
 
-def label_weights(t: np.ndarray, weight: Tensor | None, ignore_index: int, kind: Any) -> np.ndarray:
+def label_weights(xp: Any, t: Any, weight: Tensor | None, ignore_index: int, kind: Any) -> Any:
     """The weight of each label's class, 0 where it is ignored."""
     kept = t != ignore_index
     if weight is None:
         return kept.astype(kind)
-    return np.where(kept, np.append(weight.array.astype(kind), kind(0))[np.where(kept, t, -1)], kind(0))
+    return xp.where(kept, weight.array.astype(kind)[xp.where(kept, t, 0)], kind(0)) if weight.array.size else xp.zeros(t.shape, kind)
+
+
+def mean_over(xp: Any, total: Any, count: Any) -> Any:
+    """total / count, not a number where nothing counts; both are the device's, so that nobody waits for them."""
+    with np.errstate(all="ignore"):
+        return xp.where(count == 0, np.nan, total / count)
+
+
+def inverse(count: Any, g: Tensor) -> Any:
+    """1 / count, not a number where nothing counts, to multiply a gradient by: a number, or one that the device holds."""
+    if isinstance(count, float):
+        return 1.0 / count
+    return wrap(mean_over(g.device.backend.xp, 1.0, count).astype(g.array.dtype), g.device)
 
 
 def pair_cases(name: str, input: dict[str, Any] | None = None, target: dict[str, Any] | None = None, **options: Any) -> Iterable[Case]:

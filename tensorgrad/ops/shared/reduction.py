@@ -138,9 +138,9 @@ class EvenExtremum(Reduction):
         return out
 
     @rung("cpu/numpy", ALL_TYPES, writes=())
-    def in_numpy(self, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
+    def in_numpy(self, xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
         """The array module's function of the op's name."""
-        return getattr(np, self.name)(x, axis=dims, keepdims=keepdim)
+        return getattr(xp, self.name)(x, axis=dims, keepdims=keepdim)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         x, y = ctx.saved
@@ -178,9 +178,9 @@ class Place(Reduction):
         return wrap(self.kernel(input.device, x)(x, dims, keepdim, np.dtype(np.int64)), input.device)
 
     @rung("cpu/numpy", ALL_TYPES, writes=())
-    def in_numpy(self, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
+    def in_numpy(self, xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any) -> Any:
         """The array module's function of the op's name."""
-        return np.asarray(getattr(np, self.name)(x, axis=None if len(dims) == x.ndim else dims[0], keepdims=keepdim), kind)
+        return xp.asarray(getattr(xp, self.name)(x, axis=None if len(dims) == x.ndim else dims[0], keepdims=keepdim), kind)
 
     def reference(self, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
         return getattr(np, self.name)(x, axis=dim, keepdims=keepdim)
@@ -221,10 +221,10 @@ class Extremum(Reduction):
         return wrap(values, input.device), index
 
     @rung("cpu/numpy", ALL_TYPES, writes=())
-    def in_numpy(self, x: Any, d: int, keepdim: bool) -> Any:
-        """(values, indices) by NumPy."""
-        where = np.asarray(self.find(np, x.astype(np.float32) if x.dtype in _HALF else x, d), np.int64)
-        values = np.take_along_axis(x, where, d)
+    def in_numpy(self, xp: Any, x: Any, d: int, keepdim: bool) -> Any:
+        """(values, indices) by the array module."""
+        where = xp.asarray(self.find(xp, x.astype(np.float32) if x.dtype in _HALF else x, d), np.int64)
+        values = xp.take_along_axis(x, where, d)
         return (values, where) if keepdim else (values.squeeze(d), where.squeeze(d))
 
     def compiled(self, xp: Any, run: Callable[..., None], x: Any, d: int, keepdim: bool) -> Any:
@@ -253,6 +253,17 @@ class Extremum(Reduction):
         yield Case(T(0, 3), 0, error=(IndexError, "dim 0 of shape (0, 3) has no elements"))
 
 
+def running(xp: Any, ufunc: str, x: Any, d: int) -> Any:
+    """`ufunc` of all elements so far along `d`; where the array module cannot accumulate it, in log2(n) steps of twice the reach."""
+    if xp is np or isinstance(x, np.ndarray):
+        return QUIET.run(getattr(np, ufunc).accumulate, x, axis=d)
+    y, reach, lead = x.copy(), 1, (slice(None),) * d
+    while reach < x.shape[d]:
+        y[(*lead, slice(reach, None))] = getattr(xp, ufunc)(y[(*lead, slice(reach, None))], y[(*lead, slice(None, -reach))])
+        reach *= 2
+    return y
+
+
 class Running(Op):
     """(values, indices) of a running extremum along `dim`, by the array-module function `ufunc`."""
 
@@ -265,9 +276,9 @@ class Running(Op):
         if x.ndim == 0:
             values, index = x.copy(), xp.zeros((), np.int64)
         else:
-            values = QUIET.run(getattr(xp, self.ufunc).accumulate, x, axis=d)
+            values = running(xp, self.ufunc, x, d)
             steps = xp.arange(x.shape[d], dtype=np.int64).reshape(-1, *[1] * (x.ndim - 1 - d))
-            index = xp.maximum.accumulate(xp.where((x == values) | (x != x), steps, 0), axis=d)
+            index = running(xp, "maximum", xp.where((x == values) | (x != x), steps, 0), d)
         out = wrap(index, input.device)
         ctx.save(out)
         return wrap(values, input.device), out
@@ -321,10 +332,10 @@ class Spread(Reduction):
     """var and std."""
 
     @rung("cpu/numpy", "float16 bfloat16 float32 float64", writes=())
-    def in_numpy(self, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, divisor: float) -> Any:
+    def in_numpy(self, xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: Any, divisor: float) -> Any:
         """In two passes, mean first."""
-        y = variance(np, x, dims, keepdim, divisor)
-        return (np.sqrt(y) if self.name == "std" else y).astype(kind, copy=False)
+        y = variance(xp, x, dims, keepdim, divisor)
+        return (xp.sqrt(y) if self.name == "std" else y).astype(kind, copy=False)
 
 
 def variance_cases(op: str) -> Iterator[Case]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,9 +100,16 @@ class Taps:
     def __init__(self, columns: int, start: np.ndarray, source: np.ndarray, weight: np.ndarray):
         self.rows, self.columns = len(start) - 1, columns
         self.start, self.source, self.weight = start, source, weight
+        self._on: dict[Any, Any] = {}
 
     def __repr__(self) -> str:
         return f"<matrix of {self.rows} x {self.columns} with {len(self.source)} entries>"
+
+    def arrays(self, device: Any) -> tuple[Any, Any, Any]:
+        """`start`, `source` and `weight` as storage of a device, copied there once."""
+        if device not in self._on:
+            self._on[device] = tuple(device.backend.asarray(a) for a in (self.start, self.source, self.weight))
+        return self._on[device]
 
     @functools.cached_property
     def transposed(self) -> Taps:
@@ -160,6 +167,12 @@ def reach(n: int, size: int, kernel: int, stride: int, padding: int, dilation: i
 def adaptive_reach(n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The same for adaptive windows: floor(i size / n) and ceil((i + 1) size / n)."""
     return adaptive_ranges(size, n)
+
+
+@functools.lru_cache(4096)
+def there(device: Any, lines: Callable[..., tuple[np.ndarray, ...]], *args: int) -> tuple[Any, ...]:
+    """`lines(*args)`, such as `reach`, as storage of a device: copied there once."""
+    return tuple(device.backend.asarray(line) for line in lines(*args))
 
 
 def output_sizes(op: str, value: Any, sizes: Sequence[int]) -> tuple[int, ...]:
