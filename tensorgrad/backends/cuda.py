@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import op as ops
 from .. import triton
-from ..cuda import driver
+from ..cuda import driver, memory, streams, transfers
 from ..device import device as Device
 
 driver.require()
@@ -30,8 +30,6 @@ try:
 except Exception as e:  # whatever goes wrong inside of it
     raise ImportError(f"cuda: CuPy does not import ({' '.join(str(e).split())[:300]}): pip uninstall it and install "
                       f"{driver.examine().cupy} again, or the wheel for another CUDA") from e
-
-from ..cuda import memory, streams, transfers  # noqa: E402  (they need CuPy)
 
 families = ("cuda", "triton", "cupy")
 arrays = "cupy"
