@@ -31,7 +31,6 @@ MUTANTS = [
     ("dropout/v00_philox", "a row too many", "at < d.rows * d.run", "at <= d.rows * d.run", 1),
     ("dropout/v00_philox", "a word of the row before", "row % 4 == 2 ? words.z : words.w", "words.z", 1),
     ("dropout/v00_philox", "fours across rows", "d.run % 4 == 0 ?", "true ?", 1),
-    ("dropout/v00_philox/philox", "a round too few", "round < 10", "round < 9", 1),
     ("dropout/v01_residual", "the bias is not there", "bias ? C(own.at[i]) + C(added.at[i]) : C(own.at[i])", "C(own.at[i])", 1),
     ("dropout/v01_residual", "the residual is dropped as well", "C(beside.at[i]) + d.of(sum, words[i])",
      "d.of(C(beside.at[i]) + sum, words[i])", 1),

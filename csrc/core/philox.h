@@ -36,31 +36,51 @@ inline Wide multiply(Wide a, Wide b) {
 #endif
 }
 
+// The four words of the blocks with these numbers, each in the low half of a lane.
+inline void rounds(uint64_t seed, Wide numbers, Wide (&c)[4]) {
+    const Wide none{}, m0 = none + uint64_t(0xD2511F53u), m1 = none + uint64_t(0xCD9E8D57u);
+    Wide c0 = numbers, c1 = numbers >> 32, c2 = none, c3 = none;
+    uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+        const Wide a = multiply(c0, m0), b = multiply(c2, m1);
+        c0 = (b >> 32) ^ c1 ^ uint64_t(k0);
+        c2 = (a >> 32) ^ c3 ^ uint64_t(k1);
+        c1 = b;
+        c3 = a;
+        k0 += 0x9E3779B9u;  // the golden ratio
+        k1 += 0xBB67AE85u;  // sqrt(3) - 1
+    }
+    c[0] = c0, c[1] = c1, c[2] = c2, c[3] = c3;
+}
+
 // out[4 i + w] = word w of block `first + i`, for LANES blocks.
 inline void words(uint64_t seed, uint64_t first, uint32_t* __restrict out) {
-    const Wide none{}, m0 = none + uint64_t(0xD2511F53u), m1 = none + uint64_t(0xCD9E8D57u);
     for (int group = 0; group < LANES; group += WIDE) {
-        Wide c0, c2 = none, c3 = none;
-        for (int i = 0; i < WIDE; ++i) c0[i] = first + uint64_t(group + i);
-        Wide c1 = c0 >> 32;
-        uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
-        for (int round = 0; round < 10; ++round) {
-            const Wide a = multiply(c0, m0), b = multiply(c2, m1);
-            c0 = (b >> 32) ^ c1 ^ uint64_t(k0);
-            c2 = (a >> 32) ^ c3 ^ uint64_t(k1);
-            c1 = b;
-            c3 = a;
-            k0 += 0x9E3779B9u;  // the golden ratio
-            k1 += 0xBB67AE85u;  // sqrt(3) - 1
-        }
+        Wide numbers, c[4];
+        for (int i = 0; i < WIDE; ++i) numbers[i] = first + uint64_t(group + i);
+        rounds(seed, numbers, c);
         // Words 0 and 1, then 2 and 3 of each block; read as little-endian pairs.
-        const Wide low = none + uint64_t(0xFFFFFFFFu), first_pair = (c0 & low) | (c1 << 32), second_pair = (c2 & low) | (c3 << 32);
+        const Wide low = Wide{} + uint64_t(0xFFFFFFFFu), first_pair = (c[0] & low) | (c[1] << 32), second_pair = (c[2] & low) | (c[3] << 32);
         uint64_t pairs[2 * WIDE];
         for (int i = 0; i < WIDE; ++i) {
             pairs[2 * i] = first_pair[i];
             pairs[2 * i + 1] = second_pair[i];
         }
         std::memcpy(out + 4 * group, pairs, sizeof pairs);
+    }
+}
+
+// out[w LANES + i] = word w of block `first + i step`, for LANES blocks: words of one number lie together.
+inline void columns(uint64_t seed, uint64_t first, uint64_t step, uint32_t* __restrict out) {
+    typedef uint32_t Narrow __attribute__((vector_size(BYTES / 2)));
+    for (int group = 0; group < LANES; group += WIDE) {
+        Wide numbers, c[4];
+        for (int i = 0; i < WIDE; ++i) numbers[i] = first + uint64_t(group + i) * step;
+        rounds(seed, numbers, c);
+        for (int w = 0; w < 4; ++w) {
+            const Narrow narrow = __builtin_convertvector(c[w], Narrow);
+            std::memcpy(out + w * LANES + group, &narrow, sizeof narrow);
+        }
     }
 }
 

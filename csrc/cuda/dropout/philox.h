@@ -1,26 +1,13 @@
-// What the kernels of dropout share: the words of the stream, and what becomes of an element.
+// What the kernels of dropout share: what becomes of an element.
 #pragma once
+#include "../../device/philox.cuh"
 #include "../pointwise/formulas.h"
 
 namespace tg::dropout {
 
 constexpr int THREADS = 256, MOST_BLOCKS = 1 << 14;
 
-// The words of one block of Philox 4x32-10, as csrc/core/philox.h has it.
-__device__ inline uint4 philox(uint64_t seed, uint64_t block) {
-    unsigned c0 = unsigned(block), c1 = unsigned(block >> 32), c2 = 0, c3 = 0, k0 = unsigned(seed), k1 = unsigned(seed >> 32);
-#pragma unroll
-    for (int round = 0; round < 10; ++round) {
-        const uint64_t a = uint64_t(c0) * 0xD2511F53u, b = uint64_t(c2) * 0xCD9E8D57u;
-        c0 = unsigned(b >> 32) ^ c1 ^ k0;
-        c2 = unsigned(a >> 32) ^ c3 ^ k1;
-        c1 = unsigned(b);
-        c3 = unsigned(a);
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    return make_uint4(c0, c1, c2, c3);
-}
+using device::philox;
 
 template <class C> struct Drop {
     int64_t rows, run, first_block;
