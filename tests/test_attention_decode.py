@@ -41,7 +41,7 @@ def test_few_queries_and_many_keys_choose_it():
     cache = tg.ones(1, 2, 600, 16, device="emu", dtype=tg.bfloat16).array
     for queries, keys, path in ((1, 600, "cuda/decode"), (16, 512, "cuda/decode"), (17, 600, "cuda/v03_flash_hopper"),
                                 (1, 511, "cuda/v03_flash_hopper")):
-        call = shared.call_of(tg.device("emu"), cache[:, :, :queries], cache[:, :, :keys], cache[:, :, :keys], None)
+        call = shared.call_of(tg.device("emu"), cache[:, :, :queries], cache[:, :, :keys], cache[:, :, :keys], None, False)
         assert dispatch.choose(dispatch._ops["attention"], tg.device("emu"), "bfloat16", *call).path == path
 
 

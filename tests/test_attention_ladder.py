@@ -14,6 +14,7 @@ import pytest
 import tensorgrad as tg
 from tensorgrad import dispatch
 from tensorgrad.nn import functional as F
+from tensorgrad.op import fn
 from tensorgrad.ops import attention, attention_backward
 from tensorgrad.ops.shared import attention as shared
 
@@ -65,7 +66,15 @@ def problem(rng, name, shape, mask):
     return q, k, v, m, "causal" in mask, 0.7 / max(e, 1) ** 0.5
 
 
-def reference(q, k, v, m, causal, scale, g=None):
+def factors_of(scores, p, state):
+    """What dropout multiplies weights (B, H, L, S) by, 0 or 1 / (1 - p): a query's numbers are whole blocks of four."""
+    if not p:
+        return np.ones(scores)
+    drawn = fn.drop(tg.ones(*scores[:3], -(-scores[3] // 4) * 4, dtype=tg.float64), 1 - p, 1 / (1 - p) if p < 1 else 0.0, state=state)
+    return drawn.numpy()[..., :scores[3]]
+
+
+def reference(q, k, v, m, causal, scale, g=None, factors=1.0):
     """(out, lse) in float64, or with the gradient of `out` (dq, dk, dv)."""
     group = q.shape[1] // max(k.shape[1], 1)
     q, k, v = (x.astype(np.float64) for x in (q, k, v))
@@ -79,48 +88,51 @@ def reference(q, k, v, m, causal, scale, g=None):
     p = np.exp(s - top)
     total = p.sum(-1, keepdims=True)
     p = p / np.where(total == 0, 1, total)
-    out = p @ vv
+    out = (p * factors) @ vv
     if g is None:
         with np.errstate(divide="ignore"):
             return out, np.where(total == 0, -np.inf, top + np.log(total))[..., 0]
-    ds = p * (g @ vv.swapaxes(-1, -2) - (g * out).sum(-1, keepdims=True)) * scale
-    by_key = [x.reshape(*k.shape[:2], group, *x.shape[2:]).sum(2) for x in (ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ g)]
+    ds = p * (factors * (g @ vv.swapaxes(-1, -2)) - (g * out).sum(-1, keepdims=True)) * scale
+    by_key = [x.reshape(*k.shape[:2], group, *x.shape[2:]).sum(2) for x in (ds.swapaxes(-1, -2) @ q, (p * factors).swapaxes(-1, -2) @ g)]
     return ds @ kk, *by_key
 
 
-def refuses(op, path, q, k, v, m, *_):
+def refuses(op, path, q, k, v, m, *_, dropping=False):
     """Why a rung does not take this problem, or None."""
     kernel = dispatch.kernels_of("emu")[op][path]
-    return dispatch._ops[op].supports(kernel, *shared.call_of(tg.device("emu"), q, k, v, m))
+    return dispatch._ops[op].supports(kernel, *shared.call_of(tg.device("emu"), q, k, v, m, dropping))
 
 
 def error(got, want):
     return np.linalg.norm(got.astype(np.float64) - want) / (np.linalg.norm(want) or 1)
 
 
-def forward(path, name, q, k, v, m, causal, scale):
+def forward(path, name, q, k, v, m, causal, scale, p=0.0, state=(0, 0)):
     wide = np.float64 if name == "float64" else np.float32
     out, lse = emu.xp.empty((*q.shape[:3], v.shape[3]), q.dtype), emu.xp.empty(q.shape[:3], wide)
-    FORWARD[path].call(out, lse, q, k, v, m, int(causal), scale)
+    FORWARD[path].call(out, lse, q, k, v, m, int(causal), scale, *shared.dropout_of(p, state))
     return out, lse
 
 
-def check(path, name, arguments):
-    out, lse = forward(path, name, *arguments)
-    want, want_lse = reference(*arguments)
+def check(path, name, arguments, p=0.0, state=(0, 0)):
+    out, lse = forward(path, name, *arguments, p, state)
+    want, want_lse = reference(*arguments, factors=factors_of((*out.shape[:3], arguments[1].shape[2]), p, state))
     assert error(out, want) <= TOLERANCE[name], f"relative error {error(out, want):.3g}"
     np.testing.assert_allclose(lse, want_lse, rtol=1e-5, atol=1e-5)
 
 
-def check_backward(path, name, arguments, rng):
+def check_backward(path, name, arguments, rng, p=0.0, state=(0, 0)):
     q, k, v, m, causal, scale = arguments
     g = rng.standard_normal((*q.shape[:3], v.shape[3])).astype(q.dtype)
-    out, lse = reference(*arguments)
+    scores = (*q.shape[:3], k.shape[2])
+    factors = factors_of(scores, p, state)
+    out, lse = reference(*arguments, factors=factors)
     wide = np.float64 if name == "float64" else np.float32
     got = [emu.xp.empty(x.shape, x.dtype) for x in (q, k, v)]
     room = emu.xp.empty(lse.size, wide)
-    BACKWARD[path].call(*got, room, g, q, k, v, out.astype(q.dtype), lse.astype(wide), m, int(causal), scale)
-    want = reference(*arguments, g.astype(np.float64))
+    BACKWARD[path].call(*got, room, g, q, k, v, out.astype(q.dtype), lse.astype(wide), m, int(causal), scale,
+                        *shared.dropout_of(p, state))
+    want = reference(*arguments, g.astype(np.float64), factors)
     size = max(np.linalg.norm(w) for w in want) / 10  # a gradient may cancel to nothing, as dq does for a single key; its terms do not
     for what, a, b in zip(("dq", "dk", "dv"), got, want, strict=True):
         assert a.size == 0 or np.isfinite(a.astype(np.float64)).all(), f"{what} is not finite"
@@ -234,7 +246,7 @@ def test_what_tma_cannot_fetch_is_refused_by_name():
             with pytest.raises(NotImplementedError, match="v03_flash_hopper needs vectors at multiples of 16 bytes, for TMA, and at least"):
                 F.scaled_dot_product_attention(q, k, v)
         x = tg.ones(1, 1, 3, 136, device="emu", dtype=tg.bfloat16)
-        with pytest.raises(NotImplementedError, match="takes a mask for heads of up to 256 bytes only"):
+        with pytest.raises(NotImplementedError, match="takes masks and dropout for heads of up to 256 bytes only"):
             F.scaled_dot_product_attention(x, x, x, tg.ones(3, 3, device="emu", dtype=tg.bool))
 
 

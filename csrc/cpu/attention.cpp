@@ -1,6 +1,7 @@
 // Attention without the matrix of scores (FlashAttention: Dao et al., NeurIPS 2022; online softmax: Milakov and Gimelshein, 2018).
 // A block of queries meets one block of keys after the other and keeps a running maximum m, a running sum l of 2^(s - m) and the
-// weighted sum of values, rescaled whenever m grows. What is left for the backward pass is lse = ln(sum exp(scores)) per query.
+// weighted sum of values, rescaled whenever m grows. What is left for the backward pass is lse = ln(sum exp(scores)) per query; which
+// weights dropout kept it draws again.
 // One task is a block of queries of one head; tasks share nothing, so the number of threads does not change the result.
 #include "../core/registry.h"
 #include "attention_tile.h"
@@ -13,6 +14,7 @@ template <class T> struct Forward {
     Rows<T> out;
     T* lse;
     Mask<T> mask;
+    Dropout<T> dropout;
     bool causal;
     int64_t batch, heads, queries, keys, group;
     T scale;
@@ -20,14 +22,14 @@ template <class T> struct Forward {
     int64_t blocks() const { return (queries + QUERIES - 1) / QUERIES; }
     int64_t value_vectors() const { return (v.width + W<T> - 1) / W<T>; }
     int64_t scratch() const {
-        return QUERIES * (q.width + value_vectors() * W<T> + KEYS + 3) + KEYS * (up(q.width, W<T>) + value_vectors() * W<T>) + 512;
+        return QUERIES * (q.width + value_vectors() * W<T> + 2 * KEYS + 3) + KEYS * (up(q.width, W<T>) + value_vectors() * W<T>) + 512;
     }
 
     void block(int64_t b, int64_t h, int64_t i0, Scratch<T>& room) const {
         room.reset();
         const int64_t nq = std::min(QUERIES, queries - i0), ldv = value_vectors() * W<T>, hk = h / group;
         T *qt = room.take(q.width * QUERIES), *o = room.take(QUERIES * ldv), *s = room.take(KEYS * QUERIES);
-        T *top = room.take(QUERIES), *sum = room.take(QUERIES), *shrink = room.take(QUERIES);
+        T *kept = room.take(KEYS * QUERIES), *top = room.take(QUERIES), *sum = room.take(QUERIES), *shrink = room.take(QUERIES);
         T *k_room = room.take(KEYS * up(q.width, W<T>)), *v_room = room.take(KEYS * ldv);
         transpose(qt, q.at(b, h, i0), q.row, nq, q.width, T(scale * LOG2E));
         std::fill(o, o + QUERIES * ldv, T(0));
@@ -40,6 +42,12 @@ template <class T> struct Forward {
             const int64_t ldk = kb == k_room ? up(k.width, W<T>) : k.row;
             scores(s, kb, ldk, qt, q.width, mask, causal, b, h, i0, nq, j0, nk);
             softmax(s, top, sum, shrink, i0, j0, nk);
+            if (dropout.on()) {  // after the sum: dropout is of the softmax
+                dropout.draw(kept, (b * heads + h) * queries + i0, i0, j0, nk, keys, causal);
+                for (int64_t j = 0; j < nk; ++j)
+                    for (int64_t i = first_query(causal, i0, j0 + j); i < QUERIES; i += W<T>)
+                        store(s + j * QUERIES + i, load(s + j * QUERIES + i) * load(kept + j * QUERIES + i));
+            }
             const T* vb = v.vectors(b, hk, j0, nk, nk, v_room);
             for (int64_t i = 0; i < nq; i += SLICE) {
                 for (int64_t r = i; r < i + SLICE; ++r)
@@ -81,10 +89,12 @@ template <class T> struct Forward {
     }
 };
 
-void forward(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale) {
+void forward(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale,
+             int64_t seed, int64_t first_block, int64_t limit, double factor) {
     dispatch_float(q.dtype, "attention", [&]<class T>() {
-        const Forward<T> f{Rows<const T>(q), Rows<const T>(k), Rows<const T>(v), Rows<T>(out), lse.ptr<T>(), Mask<T>{mask}, causal != 0,
-                           q.shape[0], q.shape[1], q.shape[2], k.shape[2], k.shape[1] ? q.shape[1] / k.shape[1] : 1, T(scale)};
+        const Forward<T> f{Rows<const T>(q), Rows<const T>(k), Rows<const T>(v), Rows<T>(out), lse.ptr<T>(), Mask<T>{mask},
+                           Dropout<T>{seed, first_block, limit, T(factor)}, causal != 0, q.shape[0], q.shape[1], q.shape[2], k.shape[2],
+                           k.shape[1] ? q.shape[1] / k.shape[1] : 1, T(scale)};
         const int64_t tasks = f.batch * f.heads * f.blocks(), work = tasks * QUERIES * f.keys * (f.q.width + f.v.width);
 #pragma omp parallel if (tasks > 1 && work > (1 << 18))
         {

@@ -1,5 +1,6 @@
 // The backward pass of attention: the weights P are made again, tile by tile, from the queries, the keys and lse.
 //   dV = P^T dO     dP = dO V^T     dS = P (dP - delta)     dQ = scale dS K     dK = scale dS^T Q      delta = rowsum(dO O)
+// With dropout dV takes P and dS takes dP times what the forward pass multiplied the weight by, 0 or 1 / (1 - p).
 // With at least as many key heads as threads, a thread takes whole heads and makes each tile once: five products. Otherwise blocks of
 // queries are shared out for dQ and then blocks of keys for dK and dV, which makes each tile twice: seven products. Sums run over
 // blocks in the same order either way, so the result does not depend on the number of threads.
@@ -17,6 +18,7 @@ template <class T> struct Backward {
     const T* lse;
     T* workspace;  // of each block of queries: Q^T, dO^T, lse and delta
     Mask<T> mask;
+    Dropout<T> dropout;
     bool causal;
     int64_t batch, heads, queries, keys, group;
     T scale;
@@ -26,7 +28,7 @@ template <class T> struct Backward {
     int64_t ld(int64_t width) const { return up(width, W<T>); }
     int64_t packed() const { return (q.width + v.width + 2) * QUERIES; }
     int64_t scratch() const {
-        return (QUERIES + 2 * KEYS) * (ld(q.width) + ld(v.width)) + QUERIES * ld(q.width) + 2 * KEYS * QUERIES + 1024;
+        return (QUERIES + 2 * KEYS) * (ld(q.width) + ld(v.width)) + QUERIES * ld(q.width) + 3 * KEYS * QUERIES + 1024;
     }
     T* block(int64_t b, int64_t h, int64_t qb) const { return workspace + ((b * heads + h) * query_blocks() + qb) * packed(); }
 
@@ -48,11 +50,11 @@ template <class T> struct Backward {
     // One thread's memory, and the rows of the block of queries and the block of keys it is at.
     struct Room {
         Scratch<T> memory;
-        T *weights, *slopes, *product, *q_room, *g_room, *k_room, *v_room, *dq;
+        T *weights, *slopes, *kept, *product, *q_room, *g_room, *k_room, *v_room, *dq;
         const T *q_rows = nullptr, *g_rows = nullptr, *k_rows = nullptr, *v_rows = nullptr;
         explicit Room(const Backward& f) : memory(f.scratch()) {
             const int64_t e = f.ld(f.q.width), ev = f.ld(f.v.width);
-            weights = memory.take(KEYS * QUERIES), slopes = memory.take(KEYS * QUERIES);
+            weights = memory.take(KEYS * QUERIES), slopes = memory.take(KEYS * QUERIES), kept = memory.take(KEYS * QUERIES);
             product = memory.take(KEYS * std::max(e, ev)), dq = memory.take(QUERIES * e);
             q_room = memory.take(QUERIES * e), g_room = memory.take(QUERIES * ev);
             k_room = memory.take(KEYS * e), v_room = memory.take(KEYS * ev);
@@ -77,6 +79,8 @@ template <class T> struct Backward {
         if (causal && j0 > i0 + nq - 1) return;
         const T *qt = block(b, h, qb), *gt = qt + q.width * QUERIES, *top = gt + v.width * QUERIES, *delta = top + QUERIES;
         T *p = m.weights, *ds = m.slopes;
+        const T* kept = dropout.on() ? m.kept : nullptr;
+        if (kept) dropout.draw(m.kept, (b * heads + h) * queries + i0, i0, j0, nk, keys, causal);
         scores(p, m.k_rows, e, qt, q.width, mask, causal, b, h, i0, nq, j0, nk);
         for (int64_t j = 0; j < nk; j += SLICE) {
             const int64_t from = first_query(causal, i0, j0 + j), n = std::min(SLICE, nk - j);
@@ -85,9 +89,9 @@ template <class T> struct Backward {
             for (int64_t r = j; r < j + n; ++r)
                 for (int64_t i = from; i < QUERIES; i += W<T>) {
                     T *pa = p + r * QUERIES + i, *da = ds + r * QUERIES + i;
-                    const V<T> weight = exp2<T>(load<T>(pa) - load(top + i));
-                    store(pa, weight);
-                    store(da, weight * (load<T>(da) - load(delta + i)) * scale);
+                    const V<T> weight = exp2<T>(load<T>(pa) - load(top + i)), factor = kept ? load(kept + r * QUERIES + i) : all(T(1));
+                    store(pa, weight * factor);
+                    store(da, weight * (load<T>(da) * factor - load(delta + i)) * scale);
                 }
             if constexpr (DKV) {
                 const int64_t hk = h / group, seen = nq - from;
@@ -173,11 +177,13 @@ template <class T> struct Backward {
 };
 
 void backward(Array& dq, Array& dk, Array& dv, Array& workspace, const Array& g, const Array& q, const Array& k, const Array& v,
-              const Array& out, const Array& lse, const Array& mask, int64_t causal, double scale) {
+              const Array& out, const Array& lse, const Array& mask, int64_t causal, double scale, int64_t seed,
+              int64_t first_block, int64_t limit, double factor) {
     dispatch_float(q.dtype, "attention_backward", [&]<class T>() {
         if (!k.shape[1] || !q.size()) return;
         Backward<T>{Rows<const T>(q), Rows<const T>(k), Rows<const T>(v), Rows<const T>(out), Rows<const T>(g), Rows<T>(dq), Rows<T>(dk),
-                    Rows<T>(dv), lse.ptr<T>(), aligned(workspace.ptr<T>()), Mask<T>{mask}, causal != 0, q.shape[0], q.shape[1], q.shape[2],
+                    Rows<T>(dv), lse.ptr<T>(), aligned(workspace.ptr<T>()), Mask<T>{mask},
+                    Dropout<T>{seed, first_block, limit, T(factor)}, causal != 0, q.shape[0], q.shape[1], q.shape[2],
                     k.shape[2], q.shape[1] / k.shape[1], T(scale)}.run();
     });
 }

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "../core/array.h"
+#include "../core/philox.h"
 #include "tile_gemm.h"
 
 namespace tg::attention {
@@ -125,6 +126,29 @@ inline int64_t visible(bool causal, int64_t i, int64_t j0, int64_t nk) {
 inline int64_t first_query(bool causal, int64_t i0, int64_t j) {
     return causal ? std::min(QUERIES, std::max<int64_t>(0, j - i0) / SLICE * SLICE) : 0;
 }
+
+// Dropout of weights: that of query i and key j is kept where word j % 4 of Philox's block first_block + row ceil(keys / 4) + j / 4 is
+// below `limit`, from 0 to 2^32; `row` is the query's number among those of all heads. What is kept is multiplied by `factor`.
+template <class T> struct Dropout {
+    int64_t seed, first_block, limit;
+    T factor;
+    bool on() const { return factor != T(1); }
+
+    // m[j][i] = factor where query i0 + i keeps the weight of key j0 + j, else 0; `row` is the number of query i0.
+    void draw(T* m, int64_t row, int64_t i0, int64_t j0, int64_t nk, int64_t keys, bool causal) const {
+        static_assert(SLICE == philox::LANES && KEYS % 4 == 0);
+        const int64_t blocks = (keys + 3) / 4;
+        const auto last = uint32_t(limit ? limit - 1 : 0);  // in 32 bits: the largest word that keeps
+        const T kept = limit ? factor : T(0);
+        uint32_t words[philox::WORDS];
+        for (int64_t j = 0; j < nk; j += 4)
+            for (int64_t i = first_query(causal, i0, j0 + j); i < QUERIES; i += SLICE) {
+                philox::columns(uint64_t(seed), uint64_t(first_block + (row + i) * blocks + (j0 + j) / 4), uint64_t(blocks), words);
+                for (int64_t w = 0; w < 4; ++w)
+                    for (int64_t r = 0; r < SLICE; ++r) m[(j + w) * QUERIES + i + r] = words[w * SLICE + r] <= last ? kept : T(0);
+            }
+    }
+};
 
 // s[j][i] = sum_d k[j][d] qt[d][i], scores in powers of two, masked. Entries that no query of a slice sees are not computed.
 template <class T>

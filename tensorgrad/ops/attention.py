@@ -11,7 +11,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.attention import HEAD_BYTES, as_read, call_of, holds_heads, parts_of, scores_at_a_time, wide
+from .shared.attention import HEAD_BYTES, as_read, call_of, dropout_of, holds_heads, multipliers, parts_of, scores_at_a_time, wide
 
 
 def like(xp: Any, x: Any, width: int, filled: bool = False) -> Any:
@@ -43,9 +43,11 @@ def weights(q: Any, k: Any, mask: Any, causal: int, scale: float) -> Any:
 
 
 class Attention(Op):
-    """softmax(scale q k^T + mask) v for q (B, H, L, E), k (B, Hk, S, E), v (B, Hk, S, Ev), with Hk a divisor of H.
+    """dropout(softmax(scale q k^T + mask)) v for q (B, H, L, E), k (B, Hk, S, E), v (B, Hk, S, Ev), with Hk a divisor of H.
 
     `mask` broadcasts to (B, H, L, S). Scores are made, used and forgotten block by block; ln(sum exp) of each query is kept.
+    Dropout multiplies the weight of query i and key j by 1 / (1 - p) where word j % 4 of Philox's block
+    n + ((b H + h) L + i) ceil(S / 4) + j // 4 is below (1 - p) 2^32, else by 0; (seed, n) is `state`. Backward draws the same again.
     Called by scaled_dot_product_attention. Dao, "FlashAttention-2", arXiv:2307.08691.
     """
 
@@ -55,20 +57,21 @@ class Attention(Op):
                 "cuda/v00_naive")
 
     def forward(self, ctx: Node, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, is_causal: bool,
-                scale: float) -> Tensor:
+                scale: float, dropout_p: float = 0.0, state: tuple[int, int] = (0, 0)) -> Tensor:
         xp = query.device.backend.xp
         q, k, v = as_read(query.device, query.array, key.array, value.array)
         out, lse = like(xp, q, v.shape[3]), xp.empty(q.shape[:3], wide(q))
         mask = None if attn_mask is None else xp.broadcast_to(attn_mask.array, (*q.shape[:3], k.shape[2]))
-        self.kernel(query.device, q, *call_of(query.device, q, k, v, mask))(out, lse, q, k, v, mask, int(is_causal), float(scale))
+        run = self.kernel(query.device, q, *call_of(query.device, q, k, v, mask, dropout_p > 0))
+        run(out, lse, q, k, v, mask, int(is_causal), float(scale), *dropout_of(dropout_p, state))
         result = wrap(out, query.device)
         ctx.save(query, key, value, attn_mask, result)
-        ctx.lse, ctx.is_causal, ctx.scale = wrap(lse, query.device), is_causal, scale
+        ctx.lse, ctx.options = wrap(lse, query.device), (is_causal, scale, dropout_p, state)
         return result
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         q, k, v, mask, out = ctx.saved
-        return *fn.attention_backward(g, q, k, v, mask, out.detach(), ctx.lse, ctx.is_causal, ctx.scale), None
+        return *fn.attention_backward(g, q, k, v, mask, out.detach(), ctx.lse, *ctx.options), None
 
     def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
         """The kernel, with the workspace of a rung that keeps scores, or results of parts of the keys, in memory."""
@@ -76,24 +79,31 @@ class Attention(Op):
             call(out, lse, q, k, *rest, xp.empty(scores_at_a_time(q, k), wide(q)))
 
         def decode(out: Any, lse: Any, q: Any, k: Any, *rest: Any) -> None:
-            call(out, lse, q, k, *rest, xp.empty((parts_of(q, k), lse.size, out.shape[3] + 2), np.float32))
+            without_dropout = rest[:-4]
+            call(out, lse, q, k, *without_dropout, xp.empty((parts_of(q, k), lse.size, out.shape[3] + 2), np.float32))
 
         return {"cuda/v00_naive": naive, "cuda/decode": decode}.get(path, call)
 
     def supports(self, kernel: dispatch.Kernel, *info: Any) -> str | None:
-        if info and kernel.path == "cuda/v03_flash_hopper" and info[0].masked and info[0].head > 256:
-            return "takes a mask for heads of up to 256 bytes only, these have more"
+        if info and kernel.path == "cuda/v03_flash_hopper" and info[0].head > 256 and (info[0].masked or info[0].dropping):
+            return "takes masks and dropout for heads of up to 256 bytes only, these have more"
+        if info and kernel.path == "cuda/decode" and info[0].dropping:
+            return "has no dropout"
         return holds_heads(kernel, info[0], HEAD_BYTES) if info else None
 
     def suits(self, kernel: dispatch.Kernel, *info: Any) -> bool:
         return kernel.path != "cuda/decode" or info[0].few
 
     @rung("cpu/naive", writes=(0, 1))
-    def in_numpy(self, out: Any, lse: Any, q: Any, k: Any, v: Any, mask: Any, causal: int, scale: float) -> None:
+    def in_numpy(self, out: Any, lse: Any, q: Any, k: Any, v: Any, mask: Any, causal: int, scale: float, seed: int,
+                 block: int, limit: int, factor: float) -> None:
         p, lse[...] = weights(q, grouped(k, q.shape[1]), mask, causal, scale)
+        p *= multipliers(p.shape, seed, block, limit, factor)
         out[...] = p @ grouped(v, q.shape[1])
 
-    def reference(self, q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) -> Any:
+    def reference(self, q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float, dropout_p: float = 0.0,
+                  state: tuple[int, int] = (0, 0)) -> Any:
+        times = multipliers((*q.shape[:3], k.shape[2]), *dropout_of(dropout_p, state))
         out = np.zeros((*q.shape[:3], v.shape[3]))
         group = q.shape[1] // max(k.shape[1], 1)
         for b, h, i in np.ndindex(*q.shape[:3]):
@@ -103,7 +113,7 @@ class Attention(Op):
                 m = np.broadcast_to(mask, (*q.shape[:3], k.shape[2]))[b, h, i]
                 s, seen = (s, seen & m) if m.dtype == np.bool_ else (s + m, seen & (m > -np.inf))
             e = np.exp(s[seen] - s[seen].max(initial=-np.inf))
-            out[b, h, i] = (e / e.sum()) @ v[b, h // group][seen] if seen.any() else 0
+            out[b, h, i] = (e / e.sum() * times[b, h, i][seen]) @ v[b, h // group][seen] if seen.any() else 0
         return out
 
     def cases(self) -> Iterable[Case]:
@@ -116,11 +126,14 @@ class Attention(Op):
                      T(values=np.zeros((5, 7), bool), dtype="bool"), T(7, grad=False)):
             yield Case(*qkv, mask, False, 0.5)
         yield Case(*qkv, T(5, 7, grad=False), True, -0.3)
+        yield Case(*qkv, None, True, 0.5, 0.4, (5, 2**32 - 3), torch=False)
+        yield Case(T(2, 4, 5, 4), T(2, 2, 70, 4), T(2, 2, 70, 3), T(5, 70, dtype="bool"), False, 0.5, 0.3, (2**63 + 1, 7), torch=False)
         wide = T(1, 2, 130, 64, grad=False)
         yield from (Case(wide, wide, wide, None, causal, 0.125) for causal in (False, True))
         yield Case(wide, wide, wide, T(130, 130, dtype="bool"), True, 0.125)
+        yield Case(wide, wide, wide, None, True, 0.125, 0.5, (1, 2), torch=False)
 
-    def cost(self, query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, scale: float) -> tuple[float, float]:
+    def cost(self, query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, scale: float, *_: Any) -> tuple[float, float]:
         b, h, n, e = query.shape
         flops = 2.0 * b * h * n * key.shape[2] * (e + value.shape[3]) * (0.5 if is_causal else 1.0)
         return flops, float(query.nbytes + key.nbytes + value.nbytes + b * h * n * value.shape[3] * query.array.itemsize)

@@ -66,12 +66,13 @@ class Drop(Op):
             raise ValueError(f"{op}: p must be a probability between 0 and 1, got {p}")
         return float(p)
 
-    def scaled(self, op: str, input: Tensor, p: float, training: bool, inplace: bool, run_dims: int = 0) -> Tensor:
+    def scaled(self, op: str, input: Tensor, p: float, training: bool, inplace: bool, run_dims: int = 0,
+               state: tuple[int, int] | None = None) -> Tensor:
         """Dropout proper: zeros with probability p, the rest divided by 1 - p."""
         p = self.check(op, p)
         if not training or p == 0:
             return input
-        y = fn.drop(input, 1 - p, 1 / (1 - p) if p < 1 else 0.0, 0.0, 0.0, run_dims, self.reserved(input, run_dims))
+        y = fn.drop(input, 1 - p, 1 / (1 - p) if p < 1 else 0.0, 0.0, 0.0, run_dims, state or self.reserved(input, run_dims))
         return assign(input, y, op) if inplace else y
 
     def alpha(self, op: str, input: Tensor, p: float, training: bool, inplace: bool, run_dims: int = 0) -> Tensor:

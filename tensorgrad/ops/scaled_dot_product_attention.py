@@ -1,4 +1,4 @@
-"""scaled_dot_product_attention: softmax(q k^T / sqrt(E) + mask) v."""
+"""scaled_dot_product_attention: dropout(softmax(q k^T / sqrt(E) + mask)) v."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -10,14 +10,18 @@ from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
 from .attention_backward import explicit
+from .shared.attention import reserved
 
 
 class ScaledDotProductAttention(Op):
-    """softmax(scale q k^T + mask) v for query (..., H, L, E), key (..., Hk, S, E), value (..., Hk, S, Ev); scale is 1 / sqrt(E) by default.
+    """(M softmax(scale q k^T + mask)) v for query (..., H, L, E), key (..., Hk, S, E), value (..., Hk, S, Ev).
 
-    `attn_mask` broadcasts to (..., H, L, S): True where a query may look, or a float added to the scores. `is_causal` lets query i
-    see keys 0 to i, besides the mask where there is one. `enable_gqa` shares each key head among H / Hk query heads. A query that
-    sees nothing gets zeros. Memory grows with L + S, not L S, but for dropout, a mask that wants a gradient and second derivatives.
+    The scale is 1 / sqrt(E) by default. `attn_mask` broadcasts to (..., H, L, S): True where a query may look, or a float added to the
+    scores. `is_causal` lets query i see keys 0 to i, besides the mask where there is one. `enable_gqa` shares each key head among
+    H / Hk query heads. A query that sees nothing gets zeros.
+    M multiplies element by element: 0 with probability `dropout_p`, else 1 / (1 - dropout_p). It is a function of the default
+    generator's state and of the element's place, the same on every device; `attention` says which.
+    Memory grows with L + S, not L S, but for a mask that wants a gradient and second derivatives.
     Vaswani et al., "Attention is all you need", NeurIPS 2017; Dao, "FlashAttention-2", arXiv:2307.08691.
     """
 
@@ -36,10 +40,9 @@ class ScaledDotProductAttention(Op):
         if attn_mask is not None and len(lead) > 1 and attn_mask.ndim > 3:
             attn_mask = attn_mask.expand(scores).reshape(-1, *scores[-3:])
         scale = (1.0 / e**0.5 if e else 1.0) if scale is None else float(scale)
-        if dropout_p or (attn_mask is not None and attn_mask.requires_grad):
-            out = explicit(query, key, value, attn_mask, is_causal, scale, dropout_p)
-        else:
-            out = fn.attention(query, key, value, attn_mask, is_causal, scale)
+        attend = explicit if attn_mask is not None and attn_mask.requires_grad else fn.attention
+        state = reserved(self.name, query.device, scores) if dropout_p else (0, 0)
+        out = attend(query, key, value, attn_mask, is_causal, scale, dropout_p, state)
         return out if out.array.shape == shape else out.reshape(shape)
 
     def reference(self, q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
@@ -70,7 +73,9 @@ class ScaledDotProductAttention(Op):
         yield Case(q, T(2, 3, 7, 8), T(2, 3, 7, 3), enable_gqa=True, error=(RuntimeError, "4 query heads cannot share 3 key heads"))
         yield Case(q, k, v, T(5, 6, dtype="bool"), error=(RuntimeError, "attn_mask of shape (5, 6) does not broadcast to the scores"))
         yield Case(q, k, v, T(5, 7, dtype="int64"), error=(RuntimeError, f"{name}: attn_mask must be bool or of query's dtype"))
-        yield Case(q, k, v, dropout_p=1.5, error=(ValueError, f"{name}: dropout_p must lie in [0, 1], got 1.5"), torch=False)
+        for p in (1.5, -0.1):
+            says = f"{name}: dropout probability has to be between 0 and 1, but got {p}"
+            yield Case(q, k, v, dropout_p=p, error=(ValueError, says), torch=False)
         yield Case(T(8), k, v, error=(RuntimeError, f"{name}: query needs at least 2 dimensions"))
 
 
@@ -113,7 +118,7 @@ def check(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float
         raise RuntimeError(f"{op}: the sizes before the last two do not broadcast: query {tuple(q.shape)}, key {tuple(k.shape)}, value "
                            f"{tuple(v.shape)}; enable_gqa=True shares key heads among query heads") from None
     if not 0.0 <= dropout_p <= 1.0:
-        raise ValueError(f"{op}: dropout_p must lie in [0, 1], got {dropout_p}")
+        raise ValueError(f"{op}: dropout probability has to be between 0 and 1, but got {dropout_p}")
     scores = (*lead, *q.shape[-3 if enable_gqa else -2:-1], k.shape[-2])
     if mask is None:
         return scores

@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(decode::THREADS, 1)
 void decode_attention(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal,
                       double scale, Array& workspace) {
     by_dtype<float, __nv_bfloat16, __half>(q.dtype, [&]<class T>() {
-        const Problem<T> p = problem_of<T>(q, k, v, mask, causal, scale);
+        const Problem<T> p = problem_of<T>(q, k, v, mask, causal, scale, Draw{0, 0, int64_t(1) << 32, 1});
         if (!p.rows()) return;
         const Parts parts{workspace.ptr<float>(), dimension(workspace.shape[0]), p.value_width, p.rows()};
         const auto chunks = [](const Heads<const T>& x) {

@@ -4,6 +4,7 @@
 #pragma once
 #include "../../core/registry.h"
 #include "../../gpu.h"
+#include "dropout.h"
 
 namespace tg::attention {
 
@@ -48,6 +49,8 @@ template <class T> struct Problem {
     int batch, heads, group, queries, keys, width, value_width;  // `group` query heads share a key head
     bool causal;
     Sum scale;
+    Dropout dropout;
+    Sum factor;  // of a weight that dropout keeps, and so of their sums
 
     // The score of query i and key j, given the product of their vectors: -inf where the query may not look, or where one is missing.
     template <bool MASKS = true> __device__ __forceinline__ Sum score(Sum product, int b, int h, int i, int j) const {
@@ -71,13 +74,15 @@ inline int dimension(int64_t n) {
     return int(n);
 }
 
-template <class T> Problem<T> problem_of(const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale) {
+template <class T> Problem<T> problem_of(const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale,
+                                         const Draw& draw) {
     Problem<T> p;
     p.q = Heads<const T>(q), p.k = Heads<const T>(k), p.v = Heads<const T>(v), p.mask = Mask(mask);
     p.batch = dimension(q.shape[0]), p.heads = dimension(q.shape[1]), p.group = k.shape[1] ? int(q.shape[1] / k.shape[1]) : 1;
     p.queries = dimension(q.shape[2]), p.keys = dimension(k.shape[2]);
     p.width = dimension(q.shape[3]), p.value_width = dimension(v.shape[3]);
     p.causal = causal != 0, p.scale = SumOf<T>(scale);
+    p.dropout = Dropout(draw, p.keys), p.factor = SumOf<T>(draw.limit ? draw.factor : 0);
     return p;
 }
 

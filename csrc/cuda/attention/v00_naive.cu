@@ -44,7 +44,12 @@ __global__ void __launch_bounds__(256)
         sum += s[j];
     }
     const Sum inverse = sum == 0 ? Sum(0) : 1 / sum;  // a query that sees nothing gets zeros
-    for (int j = 0; j < p.keys; ++j) s[j] *= inverse;
+    for (int j = 0; j < p.keys; ++j) s[j] *= inverse * p.factor;
+    if (p.dropout.on)
+        for (int j = 0; j < p.keys; j += 4) {
+            const unsigned kept = p.dropout.four(first + row, j / 4);
+            for (int e = 0; e < 4 && j + e < p.keys; ++e) s[j + e] = kept >> e & 1 ? s[j + e] : Sum(0);
+        }
     lse[first + row] = (top + logarithm(sum)) * Sum(LN2);
 }
 
@@ -62,10 +67,11 @@ __global__ void __launch_bounds__(256)
 }
 
 void naive(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale,
-           Array& workspace) {
+           int64_t seed, int64_t first_block, int64_t limit, double factor, Array& workspace) {
+    const Draw draw{seed, first_block, limit, factor};
     by_dtype<float, double, __nv_bfloat16, __half>(q.dtype, [&]<class T>() {
         using Sum = SumOf<T>;
-        const Problem<T> p = problem_of<T>(q, k, v, mask, causal, scale);
+        const Problem<T> p = problem_of<T>(q, k, v, mask, causal, scale, draw);
         Sum* const scores = workspace.ptr<Sum>();
         const int64_t all = p.rows(), room = p.keys ? workspace.size() / p.keys : all;  // as many rows at a time as the workspace holds
         if (all && room == 0) throw std::invalid_argument("the workspace does not hold a row of scores");

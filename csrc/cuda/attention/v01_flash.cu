@@ -9,7 +9,7 @@
 namespace tg::attention {
 
 template <class T, int D>
-__global__ void __launch_bounds__(256, 1) attention_flash(const __grid_constant__ Problem<T> p, Heads<T> out, T* lse) {
+__global__ void __launch_bounds__(256, 2) attention_flash(const __grid_constant__ Problem<T> p, Heads<T> out, T* lse) {
     using Tile = FlashTile<T, D>;
     constexpr int R = Tile::R;
     DYNAMIC_SHARED(T, Q);
@@ -57,6 +57,11 @@ __global__ void __launch_bounds__(256, 1) attention_flash(const __grid_constant_
 #pragma unroll
                 for (int d = 0; d < 4; ++d) sum_of_values[i][c][d] *= shrink;
         }
+        const FlashKeptByRow<Tile> kept(p, tile, b, h, first, j0);
+#pragma unroll
+        for (int i = 0; i < R; ++i)
+#pragma unroll
+            for (int j = 0; j < R; ++j) s[i][j] = kept.at(i, j) ? s[i][j] : T(0);  // after the sum: dropout is of the softmax
         tile.put(weights, s);
         tile.accumulate(sum_of_values, weights, V, p.value_width);
     }
@@ -66,7 +71,7 @@ __global__ void __launch_bounds__(256, 1) attention_flash(const __grid_constant_
     for (int i = 0; i < R; ++i) {
 #pragma unroll
         for (int lanes = 8; lanes > 0; lanes /= 2) sum[i] += __shfl_xor_sync(~0u, sum[i], lanes);
-        inverse[i] = sum[i] == 0 ? T(0) : 1 / sum[i];  // a query that sees nothing gets zeros
+        inverse[i] = sum[i] == 0 ? T(0) : p.factor / sum[i];  // a query that sees nothing gets zeros
         if (tile.x == 0 && first + tile.row(i) < p.queries)
             lse[p.number(b, h, first + tile.row(i))] = (top[i] + logarithm(sum[i])) * T(LN2);
     }
@@ -81,11 +86,14 @@ template <class T, int D> void run_flash(const Problem<T>& p, Array& out, Array&
     launch(attention_flash<T, D>, grid, Tile::THREADS, SHARED, current_stream, p, Heads<T>(out), lse.ptr<T>());
 }
 
-void flash(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale) {
+void flash(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale,
+           int64_t seed, int64_t first_block, int64_t limit, double factor) {
+    const Draw draw{seed, first_block, limit, factor};
+    const auto problem = [&]<class T>() { return problem_of<T>(q, k, v, mask, causal, scale, draw); };
     const int64_t width = std::max(q.shape[3], v.shape[3]);
     if (q.dtype == DType::float64)
-        return by_width<64, 128>(width, [&](auto d) { run_flash<double, d>(problem_of<double>(q, k, v, mask, causal, scale), out, lse); });
-    by_width<64, 128, 256>(width, [&](auto d) { run_flash<float, d>(problem_of<float>(q, k, v, mask, causal, scale), out, lse); });
+        return by_width<64, 128>(width, [&](auto d) { run_flash<double, d>(problem.template operator()<double>(), out, lse); });
+    by_width<64, 128, 256>(width, [&](auto d) { run_flash<float, d>(problem.template operator()<float>(), out, lse); });
 }
 
 TG_KERNEL(attention, "cuda/v01_flash", "float32 float64", flash, Chips{80})

@@ -24,7 +24,7 @@ template <class T, int D> __global__ void __launch_bounds__(256, 1) attention_fl
     for (int i = 0; i < R; ++i) {
         lse[i] = p.statistic(p.lse, b, h, first + tile.row(i));
         delta[i] = p.statistic(p.delta, b, h, first + tile.row(i));
-        scale[i] = p.scale;
+        scale[i] = p.scale * p.factor;
     }
     const int last = p.causal ? min(p.keys, first + Tile::SIDE) : p.keys;
     for (int j0 = 0; j0 < last; j0 += Tile::SIDE) {
@@ -35,18 +35,22 @@ template <class T, int D> __global__ void __launch_bounds__(256, 1) attention_fl
         typename Tile::Scores s, ds;
         tile.dots(s, Q, K, p.width);
         tile.dots(ds, G, V, p.value_width);
+        const FlashKeptByRow<Tile> kept(p, tile, b, h, first, j0);
 #pragma unroll
         for (int i = 0; i < R; ++i)
 #pragma unroll
-            for (int j = 0; j < R; ++j)
-                ds[i][j] = p.weight(s[i][j], b, h, first + tile.row(i), j0 + tile.column(j), lse[i]) * (ds[i][j] - delta[i]);
+            for (int j = 0; j < R; ++j) {
+                const T weight = p.weight(s[i][j], b, h, first + tile.row(i), j0 + tile.column(j), lse[i]);
+                ds[i][j] = weight * ((kept.at(i, j) ? ds[i][j] : T(0)) - delta[i]);
+            }
         tile.put(weights, ds);
         tile.accumulate(dq, weights, K, p.width);
     }
     tile.store(p.dq, b, h, first, p.queries, p.width, dq, scale);
 }
 
-template <class T, int D> __global__ void __launch_bounds__(256, 1) attention_flash_dkv(const __grid_constant__ Gradient<T> p) {
+template <class T, int D>
+__global__ void __launch_bounds__(256, sizeof(T) == 8 && D == 64 ? 2 : 1) attention_flash_dkv(const __grid_constant__ Gradient<T> p) {
     using Tile = FlashTile<T, D>;
     constexpr int R = Tile::R;
     DYNAMIC_SHARED(T, K);
@@ -65,6 +69,7 @@ template <class T, int D> __global__ void __launch_bounds__(256, 1) attention_fl
             typename Tile::Scores weight, ds;
             tile.dots(weight, K, Q, p.width);
             tile.dots(ds, V, G, p.value_width);
+            const FlashKeptByColumn<Tile> kept(p, tile, b, h, i0, first);
 #pragma unroll
             for (int j = 0; j < R; ++j) {
                 const int query = i0 + tile.column(j);
@@ -72,7 +77,8 @@ template <class T, int D> __global__ void __launch_bounds__(256, 1) attention_fl
 #pragma unroll
                 for (int i = 0; i < R; ++i) {
                     weight[i][j] = p.weight(weight[i][j], b, h, query, first + tile.row(i), lse);
-                    ds[i][j] = weight[i][j] * (ds[i][j] - delta);
+                    ds[i][j] = weight[i][j] * ((kept.at(i, j) ? ds[i][j] : T(0)) - delta);
+                    weight[i][j] = kept.at(i, j) ? weight[i][j] : T(0);
                 }
             }
             tile.put(weights, weight);
@@ -80,10 +86,10 @@ template <class T, int D> __global__ void __launch_bounds__(256, 1) attention_fl
             tile.put(weights, ds);
             tile.accumulate(dk, weights, Q, p.width);
         }
-    T one[R], scale[R];
+    T factor[R], scale[R];
 #pragma unroll
-    for (int i = 0; i < R; ++i) one[i] = 1, scale[i] = p.scale;
-    tile.store(p.dv, b, key_head, first, p.keys, p.value_width, dv, one);
+    for (int i = 0; i < R; ++i) factor[i] = p.factor, scale[i] = p.scale * p.factor;
+    tile.store(p.dv, b, key_head, first, p.keys, p.value_width, dv, factor);
     tile.store(p.dk, b, key_head, first, p.keys, p.width, dk, scale);
 }
 
@@ -97,10 +103,12 @@ template <class T, int D> void run_flash_backward(const Gradient<T>& p) {
 }
 
 void flash_backward(Array& dq, Array& dk, Array& dv, Array& workspace, const Array& g, const Array& q, const Array& k, const Array& v,
-                    const Array& out, const Array& lse, const Array& mask, int64_t causal, double scale) {
+                    const Array& out, const Array& lse, const Array& mask, int64_t causal, double scale, int64_t seed, int64_t first_block,
+                    int64_t limit, double factor) {
+    const Draw draw{seed, first_block, limit, factor};
     const int64_t width = std::max(q.shape[3], v.shape[3]);
     const auto run = [&]<class T, int D>() {
-        run_flash_backward<T, D>(gradient_of<T>(dq, dk, dv, workspace, g, q, k, v, out, lse, mask, causal, scale));
+        run_flash_backward<T, D>(gradient_of<T>(dq, dk, dv, workspace, g, q, k, v, out, lse, mask, causal, scale, draw));
     };
     if (q.dtype == DType::float64) by_width<64, 128>(width, [&](auto d) { run.template operator()<double, d>(); });
     else by_width<64, 128, 256>(width, [&](auto d) { run.template operator()<float, d>(); });

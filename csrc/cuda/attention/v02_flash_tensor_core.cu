@@ -72,6 +72,7 @@ __global__ void __launch_bounds__(TENSOR_THREADS, 1)
         }
         typename Tile::template Weights<N> weights;
         Tile::template round<N>(weights, s);
+        if (p.dropout.on) drop(weights, KeptByRow<N>(p, b, h, first + tile.row(0), step * N));
         tile.template accumulate<N>(sum_of_values, weights, Vs + step % 2 * SIZE, p.value_width);
     }
 
@@ -82,7 +83,7 @@ __global__ void __launch_bounds__(TENSOR_THREADS, 1)
     for (int half = 0; half < 2; ++half) {
 #pragma unroll
         for (int lanes = 2; lanes > 0; lanes /= 2) sum[half] += __shfl_xor_sync(~0u, sum[half], lanes);
-        inverse[half] = sum[half] == 0 ? 0.0f : 1 / sum[half];  // a query that sees nothing gets zeros
+        inverse[half] = sum[half] == 0 ? 0.0f : p.factor / sum[half];  // a query that sees nothing gets zeros
         const int i = first + tile.row(2 * half);
         if (tile.lane % 4 == 0 && i < p.queries) lse[p.number(b, h, i)] = (top[half] + logarithm(sum[half])) * float(LN2);
     }
@@ -91,9 +92,10 @@ __global__ void __launch_bounds__(TENSOR_THREADS, 1)
 }
 
 void flash_tensor_core(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal,
-                       double scale) {
+                       double scale, int64_t seed, int64_t first_block, int64_t limit, double factor) {
+    const Draw draw{seed, first_block, limit, factor};
     by_dtype<__nv_bfloat16, __half>(q.dtype, [&]<class T>() {
-        const Problem<T> p = problem_of<T>(q, k, v, mask, causal, scale);
+        const Problem<T> p = problem_of<T>(q, k, v, mask, causal, scale, draw);
         if (!p.rows()) return;
         const Heads<T> to(out);
         const unsigned grid = blocks(int64_t(p.batch) * p.heads * ceil_div(p.queries, ROWS));

@@ -55,6 +55,7 @@ __global__ void __launch_bounds__(TENSOR_THREADS, 1) attention_tensor_core_dq(co
         typename Tile::template Scores<N> s, ds;
         tile.template dots<N>(s, Q, K, p.width);
         tile.template dots<N>(ds, G, V, p.value_width);
+        if (p.dropout.on) drop(ds, KeptByRow<N>(p, b, h, first + tile.row(0), step * N));
 #pragma unroll
         for (int n = 0; n < N / 8; ++n)
 #pragma unroll
@@ -66,12 +67,12 @@ __global__ void __launch_bounds__(TENSOR_THREADS, 1) attention_tensor_core_dq(co
     }
     device::cp_async_wait<0>();  // without keys, of the queries: their tile takes the result
     __syncthreads();
-    tile.store(Q, p.dq, chunks.dq, b, h, first, p.queries, p.width, dq, {p.scale, p.scale});
+    tile.store(Q, p.dq, chunks.dq, b, h, first, p.queries, p.width, dq, {p.scale * p.factor, p.scale * p.factor});
 #endif
 }
 
 template <class T, int D, int WANTED>
-__global__ void __launch_bounds__(TENSOR_THREADS, 1) attention_tensor_core_dkv(const __grid_constant__ Gradient<T> p, Chunks chunks) {
+__global__ void __launch_bounds__(TENSOR_THREADS, D == 64 ? 3 : 1) attention_tensor_core_dkv(const __grid_constant__ Gradient<T> p, Chunks chunks) {
 #ifndef TG_NO_AMPERE
     using Tile = TensorTile<T, D>;
     constexpr int N = COLUMNS, SIZE = N * Tile::ROW;
@@ -110,12 +111,16 @@ __global__ void __launch_bounds__(TENSOR_THREADS, 1) attention_tensor_core_dkv(c
                 const int query = i0 + tile.column(n, e);
                 weight[n][e] = p.weight(weight[n][e], b, h, query, first + tile.row(e), p.statistic(p.lse, b, h, query));
             }
+        KeptByColumn<N> kept;
+        if (p.dropout.on) kept.draw(p, b, h, i0, first + tile.row(0));
         if constexpr (WANTED != ONLY_DK) {
             Tile::template round<N>(operand, weight);
+            if (p.dropout.on) drop(operand, kept);
             tile.template accumulate<N>(dv, operand, G, p.value_width);
         }
         if constexpr (WANTED != ONLY_DV) {
             tile.template dots<N>(ds, V, G, p.value_width);
+            if (p.dropout.on) drop(ds, kept);
 #pragma unroll
             for (int n = 0; n < N / 8; ++n)
 #pragma unroll
@@ -127,8 +132,9 @@ __global__ void __launch_bounds__(TENSOR_THREADS, 1) attention_tensor_core_dkv(c
     }
     device::cp_async_wait<0>();
     __syncthreads();
-    if constexpr (WANTED != ONLY_DV) tile.store(K, p.dk, chunks.dk, b, at.head, first, p.keys, p.width, dk, {p.scale, p.scale});
-    if constexpr (WANTED != ONLY_DK) tile.store(V, p.dv, chunks.dv, b, at.head, first, p.keys, p.value_width, dv, {1.0f, 1.0f});
+    const float slope = p.scale * p.factor;
+    if constexpr (WANTED != ONLY_DV) tile.store(K, p.dk, chunks.dk, b, at.head, first, p.keys, p.width, dk, {slope, slope});
+    if constexpr (WANTED != ONLY_DK) tile.store(V, p.dv, chunks.dv, b, at.head, first, p.keys, p.value_width, dv, {p.factor, p.factor});
 #endif
 }
 
@@ -150,9 +156,11 @@ template <class T, int D> void run_tensor_core_backward(const Gradient<T>& p) {
 }
 
 void tensor_core_backward(Array& dq, Array& dk, Array& dv, Array& workspace, const Array& g, const Array& q, const Array& k, const Array& v,
-                          const Array& out, const Array& lse, const Array& mask, int64_t causal, double scale) {
+                          const Array& out, const Array& lse, const Array& mask, int64_t causal, double scale, int64_t seed,
+                          int64_t first_block, int64_t limit, double factor) {
+    const Draw draw{seed, first_block, limit, factor};
     by_dtype<__nv_bfloat16, __half>(q.dtype, [&]<class T>() {
-        const Gradient<T> p = gradient_of<T>(dq, dk, dv, workspace, g, q, k, v, out, lse, mask, causal, scale);
+        const Gradient<T> p = gradient_of<T>(dq, dk, dv, workspace, g, q, k, v, out, lse, mask, causal, scale, draw);
         by_width<64, 128, 256>(std::max(p.width, p.value_width), [&](auto d) { run_tensor_core_backward<T, decltype(d)::value>(p); });
     });
 }

@@ -12,7 +12,7 @@ using namespace hopper;
 
 constexpr int HOPPER_ROWS = 2 * GROUP_ROWS, HOPPER_THREADS = 3 * GROUP, STAGES = 2;
 template <int D> constexpr int HOPPER_KEYS = D > 128 ? 64 : 128;  // of a tile: scores and results share the registers
-template <int D> constexpr bool HOPPER_MASKS = D <= 128;            // a mask's addresses would not fit in beside 128 results
+template <int D> constexpr bool HOPPER_MASKS = D <= 128;            // neither masks nor dropout would fit in beside 128 results
 template <int D> constexpr size_t HOPPER_SHARED = (HOPPER_ROWS + 2 * STAGES * HOPPER_KEYS<D>) * D * 2;
 
 template <class T, int D>
@@ -93,6 +93,11 @@ __global__ void __launch_bounds__(HOPPER_THREADS, 1)
                 sum[half] += s[e] + s[e + 1];  // of this lane's columns; the lanes come together at the end
             }
         }
+        if (HOPPER_MASKS<D> && p.dropout.on) {
+            const KeptByRow<N> kept(p, batch, head, row, from);
+#pragma unroll
+            for (int e = 0; e < N / 2; ++e) s[e] = kept.at(e / 4, e % 4) ? s[e] : 0.0f;
+        }
     };
 
     if (warpgroup == 1) your_turn();  // the first turn is the first warpgroup's
@@ -132,7 +137,7 @@ __global__ void __launch_bounds__(HOPPER_THREADS, 1)
     for (int half = 0; half < 2; ++half) {
 #pragma unroll
         for (int lanes = 2; lanes > 0; lanes /= 2) sum[half] += __shfl_xor_sync(~0u, sum[half], lanes);
-        inverse[half] = sum[half] == 0 ? 0.0f : 1 / sum[half];  // a query that sees nothing gets zeros
+        inverse[half] = sum[half] == 0 ? 0.0f : p.factor / sum[half];  // a query that sees nothing gets zeros
         const int i = row + half * 8;
         if (lane % 4 == 0 && i < p.queries) lse[p.number(b, h, i)] = (top[half] + logarithm(sum[half])) * float(LN2);
     }
@@ -141,15 +146,18 @@ __global__ void __launch_bounds__(HOPPER_THREADS, 1)
 #endif
 }
 
-void flash_hopper(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale) {
+void flash_hopper(Array& out, Array& lse, const Array& q, const Array& k, const Array& v, const Array& mask, int64_t causal, double scale,
+                  int64_t seed, int64_t first_block, int64_t limit, double factor) {
+    const Draw draw{seed, first_block, limit, factor};
     by_dtype<__nv_bfloat16, __half>(q.dtype, [&]<class T>() {
-        const Problem<T> p = problem_of<T>(q, k, v, mask, causal, scale);
+        const Problem<T> p = problem_of<T>(q, k, v, mask, causal, scale, draw);
         if (!p.rows()) return;
         const Heads<T> to(out);
         const unsigned grid = blocks(int64_t(p.batch) * p.heads * ceil_div(p.queries, HOPPER_ROWS));
         by_width<64, 128, 256>(std::max(p.width, p.value_width), [&](auto d) {
             constexpr int D = decltype(d)::value, N = HOPPER_KEYS<D>;
-            if (p.mask.data && !HOPPER_MASKS<D>) throw std::invalid_argument("the kernel takes masks for heads of up to 128 only");
+            if ((p.mask.data || p.dropout.on) && !HOPPER_MASKS<D>)
+                throw std::invalid_argument("the kernel takes masks and dropout for heads of up to 128 only");
             const int key_heads = p.heads / p.group;
             launch(attention_flash_hopper<T, D>, grid, HOPPER_THREADS, HOPPER_SHARED<D>, current_stream, p,
                    map_of(p.q, p.batch, p.heads, p.queries, p.width, HOPPER_ROWS), map_of(p.k, p.batch, key_heads, p.keys, p.width, N),

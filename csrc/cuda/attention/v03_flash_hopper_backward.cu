@@ -96,6 +96,11 @@ __global__ void __launch_bounds__(BACK_THREADS, 1)
                 s[e] = device::exp2_approximate(s[e] * (p.scale * float(LOG2E)) - lse[e % 4 / 2] * float(LOG2E));
         }
         device::wgmma_wait<0>();
+        if (p.dropout.on) {
+            const KeptByRow<N> kept(p, b, h, row, from);
+#pragma unroll
+            for (int e = 0; e < N / 2; ++e) ds[e] = kept.at(e / 4, e % 4) ? ds[e] : 0.0f;
+        }
 #pragma unroll
         for (int e = 0; e < N / 2; ++e) ds[e] = s[e] * (ds[e] - delta[e % 4 / 2]);
         round<N>(slopes, ds, T());
@@ -105,7 +110,7 @@ __global__ void __launch_bounds__(BACK_THREADS, 1)
     }
     device::named_barrier_sync(1 + warpgroup, GROUP);  // the warpgroup's products have read its rows: their place takes the result
     const int start = first + warpgroup * GROUP_ROWS;
-    store<D, BACK_ROWS>(pipe.rows(0) + place, p.dq, chunks, b, h, start, p.queries, p.width, dq, {p.scale, p.scale});
+    store<D, BACK_ROWS>(pipe.rows(0) + place, p.dq, chunks, b, h, start, p.queries, p.width, dq, {p.scale * p.factor, p.scale * p.factor});
 #endif
 }
 
@@ -156,9 +161,18 @@ __global__ void __launch_bounds__(BACK_THREADS, 1)
             s[e] = checked ? p.weight(s[e], b, h, i, row + e % 4 / 2 * 8, lse)
                            : device::exp2_approximate(s[e] * (p.scale * float(LOG2E)) - lse * float(LOG2E));
         }
+        KeptByColumn<N> kept;
         round<N>(weights, s, T());
+        if (p.dropout.on) {
+            kept.draw(p, b, h, i0, row);
+            drop(weights, kept);
+        }
         accumulate<D, N>(dv, weights, pipe.columns(step, 1));
         device::wgmma_wait<1>();  // all but what has just begun
+        if (p.dropout.on) {
+#pragma unroll
+            for (int e = 0; e < N / 2; ++e) ds[e] = kept.at(e / 4, e % 4) ? ds[e] : 0.0f;
+        }
 #pragma unroll
         for (int e = 0; e < N / 2; ++e) ds[e] = s[e] * (ds[e] - p.statistic(p.delta, b, h, i0 + e / 4 * 8 + column + e % 2));
         round<N>(slopes, ds, T());
@@ -168,8 +182,9 @@ __global__ void __launch_bounds__(BACK_THREADS, 1)
     }
     device::named_barrier_sync(1 + warpgroup, GROUP);
     const int start = first + warpgroup * GROUP_ROWS;
-    store<D, BACK_ROWS>(pipe.rows(0) + place, p.dk, k_chunks, b, at.head, start, p.keys, p.width, dk, {p.scale, p.scale});
-    store<D, BACK_ROWS>(pipe.rows(1) + place, p.dv, v_chunks, b, at.head, start, p.keys, p.value_width, dv, {1.0f, 1.0f});
+    const float slope = p.scale * p.factor;
+    store<D, BACK_ROWS>(pipe.rows(0) + place, p.dk, k_chunks, b, at.head, start, p.keys, p.width, dk, {slope, slope});
+    store<D, BACK_ROWS>(pipe.rows(1) + place, p.dv, v_chunks, b, at.head, start, p.keys, p.value_width, dv, {p.factor, p.factor});
 #endif
 }
 
@@ -188,9 +203,11 @@ template <class T, int D> void run_hopper_backward(const Gradient<T>& p) {
 }
 
 void hopper_backward(Array& dq, Array& dk, Array& dv, Array& workspace, const Array& g, const Array& q, const Array& k, const Array& v,
-                     const Array& out, const Array& lse, const Array& mask, int64_t causal, double scale) {
+                     const Array& out, const Array& lse, const Array& mask, int64_t causal, double scale, int64_t seed, int64_t first_block,
+                     int64_t limit, double factor) {
+    const Draw draw{seed, first_block, limit, factor};
     by_dtype<__nv_bfloat16, __half>(q.dtype, [&]<class T>() {
-        const Gradient<T> p = gradient_of<T>(dq, dk, dv, workspace, g, q, k, v, out, lse, mask, causal, scale);
+        const Gradient<T> p = gradient_of<T>(dq, dk, dv, workspace, g, q, k, v, out, lse, mask, causal, scale, draw);
         by_width<64, 128>(std::max(p.width, p.value_width), [&](auto d) { run_hopper_backward<T, decltype(d)::value>(p); });
     });
 }

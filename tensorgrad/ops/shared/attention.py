@@ -1,13 +1,16 @@
 """What kernels of attention are given, and what on a GPU the choice of one depends on."""
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ... import dispatch, dtypes
 from ...device import CPU
+from ...random import reserve, signed64
 from ...workspace import get_workspace_limit
+from .philox import words
 
 # The longest vector of a head, in bytes, that a rung's tiles hold: where a block has 163 KB of shared memory or more, and where it has 99.
 HEAD_BYTES = {"cuda/v01_flash": (1024, 512), "cuda/v02_flash_tensor_core": (512, 512), "cuda/v03_flash_hopper": (512, 0),
@@ -29,16 +32,17 @@ class Call(NamedTuple):
     tma: bool  # TMA can fetch queries, keys and values, and the gradient of the output
     few: bool  # few queries and many keys
     masked: bool  # there is a mask
+    dropping: bool  # weights are dropped
 
 
-def call_of(device: Any, q: Any, k: Any, v: Any, mask: Any, *more: Any) -> tuple[Call, ...]:
+def call_of(device: Any, q: Any, k: Any, v: Any, mask: Any, dropping: bool, *more: Any) -> tuple[Call, ...]:
     """How a call looks to a GPU, `more` being other vectors that it reads; nothing on a CPU."""
     if device is CPU:
         return ()
     head = 1 << int(max(q.shape[3], v.shape[3], 1) * q.itemsize - 1).bit_length()
     few = q.shape[2] <= FEW and k.shape[2] >= MANY and q.shape[1] * q.shape[2] <= 4 * FEW * k.shape[1]
     tma = all(tma_can_fetch(x, device.backend.address(x)) for x in (q, k, v, *more))
-    return (Call(head, device.backend.chip(device.index) in SMALL, tma, few, mask is not None),)
+    return (Call(head, device.backend.chip(device.index) in SMALL, tma, few, mask is not None, dropping),)
 
 
 def tma_can_fetch(x: Any, address: int) -> bool:
@@ -54,6 +58,24 @@ def holds_heads(kernel: dispatch.Kernel, call: Call, heads: dict[str, tuple[int,
     limit = heads.get(kernel.path, (call.head, call.head))[call.small]
     where = "the 99 KB of shared memory" if call.small else "shared memory"
     return f"holds heads of up to {limit} bytes in {where}, these have more" if call.head > limit else None
+
+
+def reserved(op: str, device: Any, scores: tuple[int, ...]) -> tuple[int, int]:
+    """A stretch of the stream of the device's generator for dropout of these scores: whole blocks for each query, four keys each."""
+    return reserve(op, device, None, math.prod(scores[:-1]) * -(-scores[-1] // 4) * 4)
+
+
+def dropout_of(p: float, state: tuple[int, int]) -> tuple[int, int, int, float]:
+    """What kernels are told: the seed, the first block, the bound below which a word keeps its weight, the factor of what is kept."""
+    return signed64(state[0]), state[1], round((1 - p) * 2**32), 1 / (1 - p) if p < 1 else 0.0
+
+
+def multipliers(scores: tuple[int, ...], seed: int, block: int, limit: int, factor: float) -> np.ndarray:
+    """What dropout multiplies weights (B, H, L, S) by: a query's numbers are the first of whole blocks of the stream."""
+    if factor == 1:
+        return np.broadcast_to(1.0, scores)
+    padded = (*scores[:-1], -(-scores[-1] // 4) * 4)
+    return np.where(words(seed % 2**64, block, math.prod(padded)) < np.uint64(limit), factor, 0.0).reshape(padded)[..., :scores[-1]]
 
 
 def as_read(device: Any, q: Any, k: Any, v: Any) -> tuple:
