@@ -5,7 +5,8 @@
 // Measure: python -m pytest -m gpu tests/test_gpu_cuda.py -k random
 #include <cmath>
 
-#include "../dropout/philox.h"
+#include "../../core/registry.h"
+#include "../../device/philox.cuh"
 
 namespace tg::random {
 
@@ -85,7 +86,7 @@ __global__ void __launch_bounds__(THREADS) fill(T* out, int64_t n, uint64_t seed
         struct alignas(16) Values {
             T at[PER_BLOCK];
         } values;
-        f(W(dropout::philox(seed, uint64_t(first_block + b))), values.at);
+        f(W(device::philox(seed, uint64_t(first_block + b))), values.at);
         if (whole && (b + 1) * PER_BLOCK <= n) {
             reinterpret_cast<Values*>(out)[b] = values;
         } else {
