@@ -205,8 +205,8 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: DType | None 
     """The integers 0 to n - 1 in random order: the order of n random 64-bit keys."""
     if n < 0:
         raise RuntimeError(f"randperm: n must not be negative, got {n}")
-    keys = (generator or default_generator).bits(2 * n).view(np.uint64)
     where = as_device(device)
+    keys = (generator or generator_of(where)).bits(2 * n).view(np.uint64)
     order = wrap(where.backend.asarray(np.argsort(keys, kind="stable").astype(np.int64)), where)
     return order.to(dtype or dtypes.int64).requires_grad_(requires_grad)
 
@@ -254,6 +254,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     """
     if not isinstance(input, Tensor):
         raise TypeError(f"multinomial: input must be a Tensor, not a {type(input).__name__}")
+    generator = generator or generator_of(input.device)
     w = input.device.backend.to_numpy(input.array)
     if w.ndim not in (1, 2) or not input.dtype.is_floating_point:
         raise RuntimeError(f"multinomial: expected floating weights of 1 or 2 dimensions, got {input.dtype.name} of shape {tuple(w.shape)}")

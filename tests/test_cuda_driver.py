@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 
+import cupy_double
 import pytest
 
 import tensorgrad as tg
@@ -73,6 +74,15 @@ def test_a_cupy_that_does_not_import_is_an_error_of_ours(machine, monkeypatch):
     monkeypatch.delitem(sys.modules, "tensorgrad.backends.cuda", raising=False)
     with pytest.raises(ImportError, match=r"^cuda: CuPy does not import \(.*\): pip uninstall it and install cupy-cuda13x 14.2.0 again"):
         backends.load("cuda")
+
+
+def test_a_missing_compiler_is_named(monkeypatch):
+    def missing():
+        raise RuntimeError('Failure finding "libnvrtc.so.13"')
+
+    monkeypatch.setattr(cupy_double.cuda.nvrtc, "getVersion", missing)
+    with cupy_double.installed(), pytest.raises(ImportError, match=r"no CUDA compiler .*pip install 'cuda-toolkit\[cudart,nvrtc\]==13"):
+        tg.ones(1, device="cuda")
 
 
 def test_importing_the_package_asks_nothing():

@@ -30,6 +30,11 @@ try:
 except Exception as e:  # whatever goes wrong inside of it
     raise ImportError(f"cuda: CuPy does not import ({' '.join(str(e).split())[:300]}): pip uninstall it and install "
                       f"{driver.examine().cupy} again, or the wheel for another CUDA") from e
+try:
+    cupy.cuda.nvrtc.getVersion()
+except Exception as e:
+    raise ImportError("cuda: CuPy finds no CUDA compiler to make its kernels with (NVRTC): install the CUDA toolkit, or "
+                      f"pip install 'cuda-toolkit[cudart,nvrtc]=={cupy.cuda.runtime.runtimeGetVersion() // 1000}.*'") from e
 
 families = ("cuda", "triton", "cupy")
 arrays = "cupy"

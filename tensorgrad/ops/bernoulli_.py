@@ -18,7 +18,7 @@ class Bernoulli(Op):
     tested_in = "tests/test_random.py"
 
     def forward(self, ctx: Node, input: Tensor, p: Operand = 0.5, *, generator: Generator | None = None) -> None:
-        q = p.array if isinstance(p, Tensor) else np.asarray(p, np.float64)
+        q = p.array if isinstance(p, Tensor) else input.device.backend.scalar(np.asarray(p, np.float64))
         if q.size and not ((q >= 0) & (q <= 1)).all():
             raise RuntimeError("bernoulli_: probabilities must lie in [0, 1]")
         double = input.array.dtype == np.float64 or (q.dtype == np.float64 and q.ndim)

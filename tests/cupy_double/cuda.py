@@ -103,6 +103,9 @@ runtime = SimpleNamespace(
     deviceCanAccessPeer=lambda a, b: 0)
 
 
+nvrtc = SimpleNamespace(getVersion=lambda: (13, 0))
+
+
 # ---------------------------------------------------------------- memory
 
 
