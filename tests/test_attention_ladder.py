@@ -107,21 +107,21 @@ def error(got, want):
     return np.linalg.norm(got.astype(np.float64) - want) / (np.linalg.norm(want) or 1)
 
 
-def forward(path, name, q, k, v, m, causal, scale, p=0.0, state=(0, 0)):
+def forward(path, name, q, k, v, m, causal, scale, p=0.0, state=(0, 0), kernels=FORWARD):
     wide = np.float64 if name == "float64" else np.float32
     out, lse = emu.xp.empty((*q.shape[:3], v.shape[3]), q.dtype), emu.xp.empty(q.shape[:3], wide)
-    FORWARD[path].call(out, lse, q, k, v, m, int(causal), scale, *shared.dropout_of(p, state))
+    kernels[path].call(out, lse, q, k, v, m, int(causal), scale, *shared.dropout_of(p, state))
     return out, lse
 
 
-def check(path, name, arguments, p=0.0, state=(0, 0)):
-    out, lse = forward(path, name, *arguments, p, state)
+def check(path, name, arguments, p=0.0, state=(0, 0), kernels=FORWARD):
+    out, lse = forward(path, name, *arguments, p, state, kernels)
     want, want_lse = reference(*arguments, factors=factors_of((*out.shape[:3], arguments[1].shape[2]), p, state))
     assert error(out, want) <= TOLERANCE[name], f"relative error {error(out, want):.3g}"
     np.testing.assert_allclose(lse, want_lse, rtol=1e-5, atol=1e-5)
 
 
-def check_backward(path, name, arguments, rng, p=0.0, state=(0, 0)):
+def check_backward(path, name, arguments, rng, p=0.0, state=(0, 0), kernels=BACKWARD):
     q, k, v, m, causal, scale = arguments
     g = rng.standard_normal((*q.shape[:3], v.shape[3])).astype(q.dtype)
     scores = (*q.shape[:3], k.shape[2])
@@ -130,7 +130,7 @@ def check_backward(path, name, arguments, rng, p=0.0, state=(0, 0)):
     wide = np.float64 if name == "float64" else np.float32
     got = [emu.xp.empty(x.shape, x.dtype) for x in (q, k, v)]
     room = emu.xp.empty(lse.size, wide)
-    BACKWARD[path].call(*got, room, g, q, k, v, out.astype(q.dtype), lse.astype(wide), m, int(causal), scale,
+    kernels[path].call(*got, room, g, q, k, v, out.astype(q.dtype), lse.astype(wide), m, int(causal), scale,
                         *shared.dropout_of(p, state))
     want = reference(*arguments, g.astype(np.float64), factors)
     size = max(np.linalg.norm(w) for w in want) / 10  # a gradient may cancel to nothing, as dq does for a single key; its terms do not
@@ -288,8 +288,9 @@ def test_a_chip_with_99_kb_passes_over_rungs_that_need_more(ran):
 
 
 def block_losses(device, name, steps=5):
-    """Training a causal Transformer block of two heads to copy the position before."""
+    """Training a causal Transformer block of two heads, with dropout of its weights, to copy the position before."""
     rng = np.random.default_rng(0)
+    tg.manual_seed(0)
     x, *weights = [tg.tensor(rng.standard_normal(s).astype(np.float32) * scale, device=device, dtype=getattr(tg, name))
                    for s, scale in (((2, 37, 16), 1.0), ((48, 16), 0.3), ((16, 16), 0.3), ((32, 16), 0.3), ((16, 32), 0.3))]
     for w in weights:
@@ -298,7 +299,7 @@ def block_losses(device, name, steps=5):
     for _ in range(steps):
         qkv, project, up, down = weights
         q, k, v = F.linear(F.rms_norm(x, (16,)), qkv).reshape(2, 37, 3, 2, 8).permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, T, D)
-        y = x + F.linear(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(2, 37, 16), project)
+        y = x + F.linear(F.scaled_dot_product_attention(q, k, v, None, 0.1, True).transpose(1, 2).reshape(2, 37, 16), project)
         y = y + F.linear(F.gelu(F.linear(y, up)), down)
         loss = (y[:, 1:] - x[:, :-1]).square().mean()
         loss.backward()

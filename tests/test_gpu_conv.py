@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from on_gpu import kernels, rungs
 from test_conv_ladder import LAYOUTS, NUMPY, OPS, SHAPES, TILES, by_tma, close_enough, depthwise_only, fitting, layout, passes
-from test_gpu_matmul import CHIP, cuda, upload
 
 pytestmark = pytest.mark.gpu
-KERNELS = {op: {path: call for name, path, _, _, _, call, *_ in cuda.kernels() if name == op} for op in OPS}
-RUNGS = sorted((path, name) for op, path, types, *_ in cuda.kernels() if op == "conv2d" for name in types.split())
+KERNELS = {op: kernels(op) for op in OPS}
+RUNGS = rungs("conv2d")
 
 
 def check(path, name, *case, space=1 << 19, **more):
@@ -18,15 +18,8 @@ def check(path, name, *case, space=1 << 19, **more):
         if path not in KERNELS[op]:
             continue
         got = layout(np.full(want.shape, np.nan, NUMPY[name]), way)
-        result, scratch = upload(got), upload(np.full(space, np.nan, np.float64 if name == "float64" else np.float32))
-        try:
-            KERNELS[op][path](result, *(None if a is None else upload(a) for a in given), scratch, *options)
-        except ValueError as e:  # Hopper's instructions on another chip
-            if CHIP == 90 or "compute capability" not in str(e):
-                raise
-            pytest.skip(str(e))
-        there = result.memory.get()
-        close_enough(path, name, op, np.ndarray(got.shape, got.dtype, there, result.data.ptr - result.memory.data.ptr, got.strides), want)
+        KERNELS[op][path].call(got, *given, np.full(space, np.nan, np.float64 if name == "float64" else np.float32), *options)
+        close_enough(path, name, op, got, want)
 
 
 @pytest.mark.parametrize(("path", "name"), RUNGS)

@@ -84,6 +84,7 @@ TILES = {
     "bias_gelu bfloat16": lambda: F.bias_gelu(normal(64, 256, dtype="bfloat16"), normal(256, dtype="bfloat16"), approximate="tanh"),
     "dropout_add with a bias": lambda: F.dropout_add(normal(64, 256), normal(64, 256), normal(256), 0.5),
     "attention": lambda: F.scaled_dot_product_attention(*(normal(1, 2, 128, 64) for _ in range(3)), is_causal=True),
+    "attention with dropout": lambda: F.scaled_dot_product_attention(*(normal(1, 2, 128, 64) for _ in range(3)), dropout_p=0.1),
     "attention bfloat16": lambda: F.scaled_dot_product_attention(*(normal(1, 2, 128, 64, dtype="bfloat16") for _ in range(3))),
 }
 
