@@ -66,7 +66,7 @@ def test_nothing_runs_while_capturing():
 def test_what_a_graph_reads_is_kept_alive_until_it_is_reset():
     g = tg.cuda.CUDAGraph()
     a, b = tg.full((64,), 3.0, device="cuda"), tg.full((64,), 4.0, device="cuda")
-    before = tg.cuda.memory_allocated()
+    before, free = tg.cuda.memory_allocated(), tg.cuda.mem_get_info()[0]
     with tg.cuda.graph(g):
         t = (a * a).sqrt()  # what lies in between is nobody's afterwards, but the graph's
         y = (t + b) * 0.5
@@ -80,8 +80,18 @@ def test_what_a_graph_reads_is_kept_alive_until_it_is_reset():
     gc.collect()
     tg.cuda.empty_cache()
     assert tg.cuda.memory_allocated() < before
+    assert tg.cuda.mem_get_info()[0] >= free
     with pytest.raises(RuntimeError, match=r"CUDAGraph.replay: nothing was captured"):
         g.replay()
+
+
+def test_a_number_met_first_in_a_capture_is_right_outside_of_it():
+    x, g = tg.ones(3, device="cuda"), tg.cuda.CUDAGraph()
+    with tg.cuda.graph(g):
+        y = x * 1.21875
+    assert (x * 1.21875).cpu().tolist() == [1.21875] * 3
+    g.replay()
+    assert y.cpu().tolist() == [1.21875] * 3
 
 
 def test_captures_go_to_a_stream_of_their_own():

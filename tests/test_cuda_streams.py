@@ -1,7 +1,9 @@
 """Streams, events, copies beside the caller, kernels that fail, and several GPUs, on the double of CuPy (tests/cupy_double)."""
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import cupy_double
 import pytest
@@ -83,7 +85,24 @@ def test_events_order_streams(cupy):
     assert machine.log[-1] == ("synchronize", 0)
 
 
-def test_pinned_memory_and_copies_beside_the_caller(cupy):
+def memory_of(t):
+    """A weak reference to the pinned memory behind a tensor."""
+    a = t.array
+    while not isinstance(a, machine.PinnedMemoryPointer):
+        a = a.obj if isinstance(a, memoryview) else a.base
+    return weakref.ref(a)
+
+
+def test_a_number_is_there_for_every_stream_before_it_is_used_again(cupy):
+    x = tg.ones(2, device="cuda")
+    machine.log.clear()
+    assert (x * 1.59375).shape == (2,)
+    waited = [entry for entry in machine.log if entry[0] == "synchronize stream"]
+    x * 1.59375
+    assert [entry for entry in machine.log if entry[0] == "synchronize stream"] == waited == [("synchronize stream", 0)]
+
+
+def test_pinned_memory_and_copies_beside_the_caller(cupy, monkeypatch):
     x = tg.arange(6, dtype=tg.float32)
     assert not x.is_pinned()
     pinned = x.pin_memory()
@@ -98,6 +117,16 @@ def test_pinned_memory_and_copies_beside_the_caller(cupy):
     tg.cuda.current_stream().synchronize()
     assert back.tolist() == x.tolist()
     assert pinned.reshape(2, 3).T.to("cuda", non_blocking=True).cpu().tolist() == [[0, 3], [1, 4], [2, 5]]
+    held = memory_of(pinned)
+    monkeypatch.setattr(machine.Event, "done", False)
+    pinned.to("cuda", non_blocking=True)
+    del pinned, x
+    gc.collect()
+    assert held() is not None  # the copy may still read it
+    monkeypatch.setattr(machine.Event, "done", True)
+    tg.ones(2).pin_memory().to("cuda", non_blocking=True)
+    gc.collect()
+    assert held() is None
     with pytest.raises(RuntimeError, match="pin_memory: only memory of the host is pinned"):
         there.pin_memory()
 
@@ -156,12 +185,21 @@ def test_an_op_runs_where_its_tensors_are(two):
 def test_gradients_stay_on_their_device(two):
     w = tg.randn(3, 3, device="cuda:1", requires_grad=True)
     (w @ w).tanh().sum().backward()
-    assert w.grad.device == w.device
+    assert w.grad.array.pointer.device_id == 1
+    v = tg.ones(3, device="cuda:1", requires_grad=True)
+    for _ in range(2):  # a gradient that is a copy, and one that is added to it
+        v.sum().backward()
+        assert (v.grad.device, v.grad.array.pointer.device_id) == (v.device, 1)
+    assert v.grad.cpu().tolist() == [2] * 3
 
 
 def test_copies_from_gpu_to_gpu(two):
     x = tg.arange(4, device="cuda:0")
-    y = x.to("cuda:1")
+    with tg.cuda.device(1), tg.cuda.stream(tg.cuda.Stream("cuda:1")) as there:
+        machine.log.clear()
+        y = x.to("cuda:1")
+        assert [(e[0], e[1]) for e in machine.log if e[0] in ("record", "wait")] == [
+            ("record", 0), ("wait", there.cuda_stream), ("record", there.cuda_stream), ("wait", 0)]  # after what writes, before what comes
     assert (y.device, y.cpu().tolist()) == (tg.device("cuda:1"), [0, 1, 2, 3])
     y += 1
     x.copy_(y)

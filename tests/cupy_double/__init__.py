@@ -48,6 +48,7 @@ def _kernels() -> list[tuple]:
 
     def launcher(run: Any) -> Any:
         def launch(*args: Any) -> None:
+            assert cuda.machine.kernels_on == cuda.get_current_stream().ptr, "a kernel on another stream than CuPy's"
             taken = [arrays.kernel_argument(a) for a in args]
             cuda.work(lambda: run(*taken))
         return launch

@@ -116,7 +116,11 @@ class _Allocation:
         self.size, self.device = size, device
         self.buffer = (ctypes.c_char * max(size, 1)).from_buffer(np.full(max(size, 1), 0xFF, np.uint8))
         self.ptr = ctypes.addressof(self.buffer)
-        self.device_id = device
+        self.device_id, self.used = device, _settings.used
+        self.used[device] += size
+
+    def give_back(self) -> None:
+        self.used[self.device] -= self.size
 
 
 def Memory(size: int) -> _Allocation:
@@ -124,7 +128,6 @@ def Memory(size: int) -> _Allocation:
     device = machine.device
     if _settings.used[device] + size > _settings.capacity:
         raise CUDARuntimeError(2, "cudaErrorMemoryAllocation: out of memory")
-    _settings.used[device] += size
     return _Allocation(size, device)
 
 
@@ -173,9 +176,13 @@ class MemoryPool:
 
     def free_all_blocks(self, stream: Any = None) -> None:
         for a in self.free:
-            _settings.used[a.device] -= a.size
+            a.give_back()
             self.all.remove(a)
         self.free.clear()
+
+    def __del__(self) -> None:
+        for a in self.all:
+            a.give_back()
 
     def total_bytes(self) -> int:
         return sum(a.size for a in self.all if a.device == machine.device)
