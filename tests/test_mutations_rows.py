@@ -72,7 +72,8 @@ MUTANTS = [
     ("batch_norm/v01_welford/groups", "the statistics of another group", "(s.C / s.per) + c / s.per", "(s.C / s.per) + c % s.per", 1),
     ("batch_norm/v01_welford/groups", "the sum of a warp for the block's", "block_reduce(dweight, A(0),", "warp_reduce(dweight,", 1),
     ("batch_norm/v01_welford/groups", "the mean of the gradient stays", "v -= sums.total / n + p.xhat", "v -= p.xhat", 1),
-    ("batch_norm/v01_welford", "the warps' sums are not merged", "block_reduce(s, Pair<A>{A(0), A(0)}, add)", "warp_reduce(s, add)", 1),
+    ("batch_norm/v01_welford", "the warps' sums are not merged", "block_reduce(s, Pair<A>{A(0), A(0)}, AddPairs{})",
+     "warp_reduce(s, AddPairs{})", 1),
 ]
 
 

@@ -42,7 +42,7 @@ def gradients(f, inputs, g):
 
 def laid_out(x, path):
     """(N, C, S) as the rung takes it: with its channels last in memory, or as it is."""
-    return x.transpose(1, 2).contiguous().transpose(1, 2) if path.endswith("channels_last") else x
+    return x.transpose(1, 2).contiguous().transpose(1, 2) if "channels_last" in path else x
 
 
 def check(path, name, f, arrays, g, growth=1.0):
@@ -91,6 +91,42 @@ def test_batch_norm_and_group_norm(path, name, order):
         check(path, name, lambda x, w, b: F.group_norm(x, 2, w, b), (x, w, b), g, growth=4)
 
 
+# (N, C, S), groups: blocks of a cluster that share segments, a cluster of 8, segments that blocks share out among them, slices of
+# channels, more than a block keeps, more than a cluster keeps backward.
+LARGE = [((2, 2, 2500), 2), ((1, 1, 20004), 1), ((40, 2, 131), 2), ((1, 12, 900), 2), ((2, 3, 8192), 3), ((1, 2, 119000), 1)]
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+@pytest.mark.parametrize("path", ["cuda/v03_held", "cuda/v04_cluster"])
+def test_groups_that_fill_blocks_and_clusters(path, name):
+    rng = np.random.default_rng(0)
+    for shape, groups in LARGE[:None if name == "float32" else -1]:
+        x, g, w, b = (rng.standard_normal(s) for s in (shape, shape, shape[1], shape[1]))
+        check(path, name, lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (x, w, b), g, growth=4)
+        check(path, name, lambda x, w, b, groups=groups: F.group_norm(x, groups, w, b), (x, w, b), g, growth=4)
+
+
+@pytest.mark.parametrize("name", ["float32", "float16"])
+def test_columns_that_fill_clusters(name):
+    """A cluster of 8 and one of 4, a row of no whole packs, more than a cluster keeps, a block alone."""
+    path, rng = "cuda/v05_channels_last_cluster", np.random.default_rng(0)
+    for shape in ((3, 40, 700), (2, 64, 60), (2, 37, 333), (1, 8, 30000), (5, 6, 64)):
+        x, g, w, b = (rng.standard_normal(s) for s in (shape, shape, shape[1], shape[1]))
+        check(path, name, lambda x, w, b: F.batch_norm(laid_out(x, path), None, None, w, b, training=True), (x, w, b), g, growth=4)
+
+
+@pytest.mark.parametrize("path", ["cuda/v03_held", "cuda/v04_cluster"])
+def test_packs_only_where_they_lie(path):
+    """Images of whole packs that begin elsewhere, as a slice of a longer array does."""
+    room = np.random.default_rng(0).standard_normal(4 * 3 * 64 + 1).astype(np.float32)
+    x = tg.tensor(room, device="emu")[1:].reshape(4, 3, 64)
+    assert x.array.ctypes.data % 16
+    with tg.kernels.use("*", path):
+        got = F.batch_norm(x, None, None, training=True)
+    want = F.batch_norm(tg.tensor(room[1:].reshape(4, 3, 64)), None, None, training=True)
+    np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(("path", "name"), [r for op in ("layer_norm", "batch_norm") for r in rungs(op) if r[1] == "float32"])
 def test_a_large_mean_costs_no_digits(path, name):
     """x = 4096 + noise of a few units in its last place: what is left of x decides, not how large its mean is."""
@@ -113,10 +149,24 @@ def test_running_statistics_and_inference(path, name):
         with tg.kernels.use("*", path):
             given = laid_out(tg.tensor(x.astype(kind), device=device), path)
             F.batch_norm(given, mean, var, training=True, momentum=0.3)
+        with tg.kernels.use("*", "cuda/v02_channels_last" if path == "cuda/v05_channels_last_cluster" else path):  # it is for training
             y = F.batch_norm(given, mean, var)
         kept[device] = [t.numpy().astype(np.float64) for t in (mean, var, y)]
     for got, want in zip(kept["emu"], kept["cpu"], strict=True):
         assert np.linalg.norm(got - want) <= TOLERANCE[name] * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4404), (2, 7, 701), (40, 31, 6)])
+@pytest.mark.parametrize("path", ["cuda/v03_held", "cuda/v04_cluster"])
+def test_inference_by_a_small_grid(path, shape):
+    """More than its threads do at once: rows are counted on from where they were."""
+    rng = np.random.default_rng(1)
+    x, g, mean, var, w, b = (rng.uniform(0.5, 2, s) for s in (shape, shape, *[shape[1]] * 4))
+
+    def infer(x, w, b, mean, var):
+        return F.batch_norm(x, mean.detach(), var.detach(), w, b) + 0 * (mean.sum() + var.sum())
+
+    check(path, "float32", infer, (x, w, b, mean, var), g, growth=4)
 
 
 @pytest.mark.parametrize("path", sorted({p for p, _ in rungs("norm_backward")}))
@@ -135,23 +185,35 @@ def test_the_same_bits_in_any_order(path):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(("chip", "path"), [(9.0, "cuda/v05_channels_last_cluster"), (8.0, "cuda/v02_channels_last")])
 @pytest.mark.parametrize("shape", [(2, 8, 3, 5), (2, 3, 4), (6, 5)])
-def test_channels_that_are_last_stay_last(shape, monkeypatch):
+def test_channels_that_are_last_stay_last(shape, chip, path, monkeypatch):
     """The default rung for such an array; neither the result nor the gradient is in another order."""
     ran, original = set(), dispatch.choose
     monkeypatch.setattr(dispatch, "choose", lambda op, *a: (k := original(op, *a), ran.add((op.name, k.path)))[0])
+    emu.configure(chip=chip)
     dispatch._forget_choices()
     x = tg.tensor(np.random.default_rng(0).standard_normal(shape), device="emu").movedim(1, -1).contiguous().movedim(-1, 1)
     leaf = x.detach().requires_grad_()
     y = F.batch_norm(leaf, None, None, training=True)
     (y * y * y).sum().backward()
+    emu.configure(chip=9.0)
     dispatch._forget_choices()
-    assert {(op, "cuda/v02_channels_last") for op in ("batch_norm", "batch_norm_backward")} <= ran
+    assert {(op, path) for op in ("batch_norm", "batch_norm_backward")} <= ran
     assert y.array.strides == x.array.strides
     want = F.batch_norm(wide := tg.tensor(x.numpy()).requires_grad_(), None, None, training=True)
     (want * want * want).sum().backward()
     np.testing.assert_allclose(y.detach().numpy(), want.detach().numpy(), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(leaf.grad.numpy(), wide.grad.numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_what_a_rung_is_not_for():
+    x = tg.ones(2, 4, 3, device="emu")
+    with tg.kernels.use("batch_norm", "cuda/v05_channels_last_cluster"):
+        with pytest.raises(NoKernel, match="needs the channels last in memory"):
+            F.batch_norm(x, None, None, training=True)
+        with pytest.raises(NoKernel, match="is for training: inference sums nothing"):
+            F.batch_norm(laid_out(x, "channels_last"), tg.zeros(4, device="emu"), tg.ones(4, device="emu"))
 
 
 @pytest.mark.parametrize("norm", ["layer_norm", "batch_norm", "group_norm"])

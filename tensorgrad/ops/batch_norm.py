@@ -10,7 +10,7 @@ from ..cases import Case, T
 from ..graph import Node, version_cell
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.channels import ROWS, as_lines, channels_are_last, empty_rows, needs_rows, with_sums
+from .shared.channels import as_lines, empty_rows, in_rows, layout_of, needs_rows, suits_rows, with_sums
 from .shared.normalization import check_eps, check_parameter, flat
 
 
@@ -26,7 +26,8 @@ class BatchNorm(Op):
     torch_name = "nn.functional.batch_norm"
     method = False
     functional = True
-    defaults = ("cuda/v02_channels_last", "cuda/v01_welford", "cpu/channels", "cpu/numpy")
+    defaults = ("cuda/v05_channels_last_cluster", "cuda/v02_channels_last", "cuda/v04_cluster", "cuda/v03_held", "cpu/channels",
+                "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
                 bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
@@ -46,12 +47,12 @@ class BatchNorm(Op):
         if not training:
             ctx.mean[...] = running_mean.array  # type: ignore[union-attr]
             ctx.rstd[...] = 1 / xp.sqrt(running_var.array.astype(np.float64) + ctx.eps)  # type: ignore[union-attr]
-        last = channels_are_last(x)
-        rows = self.chosen(input.device, x, last).path == ROWS
+        layout = layout_of(x, ctx.training, 1)
+        rows = in_rows(self.chosen(input.device, x, layout))
         y = empty_rows(xp, x) if rows else xp.empty(x.shape, x.dtype)
         if x.size:
             moving = [xp.ascontiguousarray(t.array) if t is not None and training else None for t in running]
-            run = self.kernel(input.device, x, last)
+            run = self.kernel(input.device, x, layout)
             run(as_lines(xp, y, rows), ctx.mean, ctx.rstd, *moving, as_lines(xp, x, rows), flat(weight, xp), flat(bias, xp),
                 int(ctx.training), float(momentum), ctx.eps)
             for t, moved in zip(running, moving, strict=True):
@@ -64,6 +65,7 @@ class BatchNorm(Op):
 
     bind = with_sums
     supports = needs_rows
+    suits = suits_rows
 
     @staticmethod
     @rung("cpu/numpy", writes=(0, 1, 2, 3, 4))

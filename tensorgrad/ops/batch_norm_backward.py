@@ -8,7 +8,7 @@ from ..graph import Node
 from ..op import Op, fn
 from ..second_order import gradients_of
 from ..tensor import Tensor, wrap
-from .shared.channels import ROWS, as_lines, channels_are_last, empty_rows, needs_rows, with_sums
+from .shared.channels import as_lines, empty_rows, in_rows, layout_of, needs_rows, suits_rows, with_sums
 from .shared.normalization import dtype_of_gradient, flat, gradient_formula
 
 
@@ -21,21 +21,21 @@ class BatchNormBackward(Op):
 
     name = "batch_norm_backward"
     function = method = False
-    defaults = ("cuda/v02_channels_last", "cuda/v01_welford", "cpu/channels")
+    defaults = ("cuda/v05_channels_last_cluster", "cuda/v02_channels_last", "cuda/v04_cluster", "cuda/v03_held", "cpu/channels")
     tested_in = "tests/test_ops.py: the gradients of batch_norm"
 
     def forward(self, ctx: Node, g: Tensor, input: Tensor, weight: Tensor | None, mean: Any, rstd: Any, training: bool, eps: float,
                 kinds: Sequence[Any]) -> tuple:
         x, xp = input.array, input.device.backend.xp
-        c, last = x.shape[1], channels_are_last(x)
-        rows = self.chosen(input.device, x, last).path == ROWS
+        c, layout = x.shape[1], layout_of(x, training, 2)
+        rows = in_rows(self.chosen(input.device, x, layout))
         make = xp.zeros if x.size == 0 else xp.empty
         outs = [None if kind is None else make(size, dtype_of_gradient(kind, x)) for size, kind in zip((x.shape, c, c), kinds, strict=True)]
         if rows and kinds[0] is not None:
             outs[0] = empty_rows(xp, x)
         if x.size:
             dx = None if outs[0] is None else as_lines(xp, outs[0], rows)
-            run = self.kernel(input.device, x, last)
+            run = self.kernel(input.device, x, layout)
             run(dx, *outs[1:], as_lines(xp, g.array, rows), as_lines(xp, x, rows), flat(weight, xp), mean, rstd, int(training))
         ctx.mean, ctx.rstd, ctx.training, ctx.eps, ctx.kinds = mean, rstd, training, eps, kinds
         ctx.save(g, input, weight)
@@ -43,6 +43,7 @@ class BatchNormBackward(Op):
 
     bind = with_sums
     supports = needs_rows
+    suits = suits_rows
 
     def backward(self, ctx: Node, *gradients: Tensor) -> tuple:
         def formula(g: Tensor, x: Tensor, weight: Tensor | None) -> list[Tensor]:

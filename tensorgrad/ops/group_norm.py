@@ -24,7 +24,7 @@ class GroupNorm(Op):
     name = "group_norm"
     method = False
     functional = True
-    defaults = ("cuda/v01_welford", "cpu/groups", "cpu/numpy")
+    defaults = ("cuda/v04_cluster", "cuda/v03_held", "cpu/groups", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
                 eps: float = 1e-5) -> Tensor:

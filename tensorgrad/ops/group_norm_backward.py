@@ -21,7 +21,7 @@ class GroupNormBackward(Op):
 
     name = "group_norm_backward"
     function = method = False
-    defaults = ("cuda/v01_welford", "cpu/groups")
+    defaults = ("cuda/v04_cluster", "cuda/v03_held", "cpu/groups")
     tested_in = "tests/test_ops.py: the gradients of group_norm"
 
     def forward(self, ctx: Node, g: Tensor, input: Tensor, weight: Tensor | None, mean: Any, rstd: Any, eps: float,

@@ -35,8 +35,6 @@ template <int W, class V, class Merge> __device__ void merge_lines(V (&values)[W
         for (int k = 0; k < W; ++k) values[k] = merge(values[k], all[l][k][threadIdx.x]);
 }
 
-struct AddPairs {
-    template <class A> __device__ Pair<A> operator()(const Pair<A>& a, const Pair<A>& b) const { return {a.total + b.total, a.dot + b.dot}; }
-};
+inline const dim3 BLOCK(32, LINES);
 
 }  // namespace tg::batch_norm

@@ -68,6 +68,7 @@ template <class T> struct Backward {
     device::Parameter<T> weight;
     const double *mean, *rstd;
     bool training;
+    double* partial = nullptr;  // (2, N, C), of group_norm: the sums of g xhat and of g over a channel of a sample
 
     __device__ Wide<T> xhat(int64_t group, int64_t at) const {
         const device::Split<Wide<T>> m(mean[group]);
@@ -82,9 +83,14 @@ template <class T> struct Backward {
 };
 
 constexpr int THREADS = 256;
+constexpr int MOST_THREADS = 512, LARGEST_CLUSTER = 8;  // of a block of a cluster; larger clusters than 8 are not on every chip
+constexpr int64_t CLUSTER_ROOM = 112 * 1024;             // bytes that such a block keeps: there are two on a multiprocessor
 
 template <class A> struct Pair {  // sums over a group, of gw and of gw xhat
     A total, dot;
+};
+struct AddPairs {
+    template <class A> __device__ Pair<A> operator()(const Pair<A>& a, const Pair<A>& b) const { return {a.total + b.total, a.dot + b.dot}; }
 };
 
 // A block per group. `Rung::statistics` and `Rung::sums` say how a group is summed: that is what the rungs differ in.
@@ -156,6 +162,14 @@ template <class Rung> struct Launched {
     }
 };
 
+// f.operator()<W>() for packs of 16 bytes, or for single elements where rows of this length at these addresses are not made of packs.
+template <class T, class F> void by_width(int64_t length, std::initializer_list<const void*> pointers, F&& f) {
+    bool packed = length % device::PACK<T> == 0;
+    for (const void* p : pointers) packed = packed && device::aligned_16(p);
+    if (packed) f.template operator()<device::PACK<T>>();
+    else f.template operator()<1>();
+}
+
 inline Shape shape_of(const Array& x, int64_t per) {
     Shape s{x.shape[0], x.shape[1], x.shape[2], per, 0, 0};
     s.groups = per ? s.N * (s.C / per) : s.C;
@@ -163,49 +177,50 @@ inline Shape shape_of(const Array& x, int64_t per) {
     return s;
 }
 
-template <class Rung> void batch_norm(Array& y, Array& mean, Array& rstd, Array& running_mean, Array& running_var, const Array& x, const Array& weight,
+template <class Solver> void batch_norm(Array& y, Array& mean, Array& rstd, Array& running_mean, Array& running_var, const Array& x, const Array& weight,
                                       const Array& bias, int64_t training, double momentum, double eps) {
     if (x.size() == 0) return;
     device::by_dtype(x.dtype, [&]<class T>() {
-        Launched<Rung>::template solve<T>(Forward<T>{shape_of(x, 0), y.ptr<T>(), mean.ptr<double>(), rstd.ptr<double>(),
+        Solver::template solve<T>(Forward<T>{shape_of(x, 0), y.ptr<T>(), mean.ptr<double>(), rstd.ptr<double>(),
                                            device::WrittenParameter<T>(running_mean), device::WrittenParameter<T>(running_var), x.ptr<T>(),
                                            device::Parameter<T>(weight), device::Parameter<T>(bias), training != 0, momentum, eps});
     });
 }
 
-template <class Rung> void group_norm(Array& y, Array& mean, Array& rstd, const Array& x, const Array& weight, const Array& bias, double eps) {
+template <class Solver> void group_norm(Array& y, Array& mean, Array& rstd, const Array& x, const Array& weight, const Array& bias, double eps) {
     if (x.size() == 0) return;
     device::by_dtype(x.dtype, [&]<class T>() {
         const device::WrittenParameter<T> none{Array()};
-        Launched<Rung>::template solve<T>(Forward<T>{shape_of(x, x.shape[1] / mean.shape[1]), y.ptr<T>(), mean.ptr<double>(), rstd.ptr<double>(), none, none,
+        Solver::template solve<T>(Forward<T>{shape_of(x, x.shape[1] / mean.shape[1]), y.ptr<T>(), mean.ptr<double>(), rstd.ptr<double>(), none, none,
                                            x.ptr<T>(), device::Parameter<T>(weight), device::Parameter<T>(bias), true, 0, eps});
     });
 }
 
-template <class Rung> void batch_norm_backward(Array& dx, Array& dweight, Array& dbias, const Array& g, const Array& x, const Array& weight,
+template <class Solver> void batch_norm_backward(Array& dx, Array& dweight, Array& dbias, const Array& g, const Array& x, const Array& weight,
                                                const Array& mean, const Array& rstd, int64_t training) {
     if (x.size() == 0) return;
     device::by_dtype(x.dtype, [&]<class T>() {
-        Launched<Rung>::template solve<T>(Backward<T>{shape_of(x, 0), dx.ptr<T>(), device::WrittenParameter<T>(dweight), device::WrittenParameter<T>(dbias),
+        Solver::template solve<T>(Backward<T>{shape_of(x, 0), dx.ptr<T>(), device::WrittenParameter<T>(dweight), device::WrittenParameter<T>(dbias),
                                             g.ptr<T>(), x.ptr<T>(), device::Parameter<T>(weight), mean.ptr<double>(), rstd.ptr<double>(),
                                             training != 0});
     });
 }
 
-template <class Rung> void group_norm_backward(Array& dx, Array& dweight, Array& dbias, Array&, const Array& g, const Array& x,
+template <class Solver> void group_norm_backward(Array& dx, Array& dweight, Array& dbias, Array& partial, const Array& g, const Array& x,
                                                const Array& weight, const Array& mean, const Array& rstd) {
     if (x.size() == 0) return;
     device::by_dtype(x.dtype, [&]<class T>() {
-        Launched<Rung>::template solve<T>(Backward<T>{shape_of(x, x.shape[1] / mean.shape[1]), dx.ptr<T>(), device::WrittenParameter<T>(dweight),
+        Solver::template solve<T>(Backward<T>{shape_of(x, x.shape[1] / mean.shape[1]), dx.ptr<T>(), device::WrittenParameter<T>(dweight),
                                             device::WrittenParameter<T>(dbias), g.ptr<T>(), x.ptr<T>(),
-                                            device::Parameter<T>(weight), mean.ptr<double>(), rstd.ptr<double>(), true});
+                                            device::Parameter<T>(weight), mean.ptr<double>(), rstd.ptr<double>(), true, partial.ptr<double>()});
     });
 }
 
-#define BATCH_NORM_RUNG(path, Rung)                                                            \
-    TG_KERNEL(batch_norm, path, device::FLOATS, batch_norm<Rung>)                              \
-    TG_KERNEL(batch_norm_backward, path, device::FLOATS, batch_norm_backward<Rung>)            \
-    TG_KERNEL(group_norm, path, device::FLOATS, group_norm<Rung>)                              \
-    TG_KERNEL(group_norm_backward, path, device::FLOATS, group_norm_backward<Rung>)
+// `solve` of a Solver takes a Forward or a Backward; chips may follow.
+#define BATCH_NORM_RUNG(path, Solver, ...)                                                                             \
+    TG_KERNEL(batch_norm, path, device::FLOATS, batch_norm<Solver> __VA_OPT__(, ) __VA_ARGS__)                         \
+    TG_KERNEL(batch_norm_backward, path, device::FLOATS, batch_norm_backward<Solver> __VA_OPT__(, ) __VA_ARGS__)       \
+    TG_KERNEL(group_norm, path, device::FLOATS, group_norm<Solver> __VA_OPT__(, ) __VA_ARGS__)                         \
+    TG_KERNEL(group_norm_backward, path, device::FLOATS, group_norm_backward<Solver> __VA_OPT__(, ) __VA_ARGS__)
 
 }  // namespace tg::batch_norm

@@ -33,6 +33,6 @@ struct TwoPass {
     }
 };
 
-BATCH_NORM_RUNG("cuda/v00_two_pass", TwoPass)
+BATCH_NORM_RUNG("cuda/v00_two_pass", Launched<TwoPass>)
 
 }  // namespace tg::batch_norm

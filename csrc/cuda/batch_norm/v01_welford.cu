@@ -36,11 +36,10 @@ struct Welford {
             s.total += g;
             s.dot += g * p.xhat(group, at);
         }
-        const auto add = [](Pair<A> a, Pair<A> b) { return Pair<A>{a.total + b.total, a.dot + b.dot}; };
-        return device::block_reduce(s, Pair<A>{A(0), A(0)}, add);
+        return device::block_reduce(s, Pair<A>{A(0), A(0)}, AddPairs{});
     }
 };
 
-BATCH_NORM_RUNG("cuda/v01_welford", Welford)
+BATCH_NORM_RUNG("cuda/v01_welford", Launched<Welford>)
 
 }  // namespace tg::batch_norm

@@ -10,14 +10,22 @@ from ...dispatch import Kernel
 from ...op import Op
 
 ROWS = "cuda/v02_channels_last"
+HELD = "cuda/v05_channels_last_cluster"  # for training
 BLOCKS, CHUNK = 512, 256  # blocks worth having; rows that are worth a chunk
+CLUSTER = 8 * 112 * 1024  # bytes that the blocks of a cluster keep, of columns of 32 bytes or more
 
 
-def channels_are_last(x: Any) -> bool:
-    """Whether an array (N, C, ...) lies as (N, ..., C) without gaps; one of (N, C) alone does."""
-    if x.size == 0 or x.shape[1] == 1:
-        return False
-    return bool(x.transpose(0, *range(2, x.ndim), 1).flags.c_contiguous)
+def layout_of(x: Any, training: bool, arrays: int) -> str:
+    """How an array (N, C, ...) lies: "planes", or as rows (N, ..., C) without gaps; `arrays` like it may be few enough to be "held" in
+    training, else they are "rows". One of (N, C) alone lies as rows."""
+    if x.size == 0 or x.shape[1] == 1 or not x.transpose(0, *range(2, x.ndim), 1).flags.c_contiguous:
+        return "planes"
+    return "held" if training and x.size // x.shape[1] * 32 * arrays <= CLUSTER else "trained rows" if training else "rows"
+
+
+def in_rows(kernel: Kernel) -> bool:
+    """Whether a kernel takes rows."""
+    return kernel.path in (ROWS, HELD)
 
 
 def as_lines(xp: Any, x: Any, rows: bool) -> Any:
@@ -32,9 +40,16 @@ def empty_rows(xp: Any, x: Any) -> Any:
     return xp.empty((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype).transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
-def needs_rows(op: Op, kernel: Kernel, last: bool = True) -> str | None:
-    """Why a kernel cannot take an array whose channels do not come last."""
-    return "needs the channels last in memory" if kernel.path == ROWS and not last else None
+def needs_rows(op: Op, kernel: Kernel, layout: str = "held") -> str | None:
+    """Why a kernel cannot take an array that lies so."""
+    if in_rows(kernel) and layout == "planes":
+        return "needs the channels last in memory"
+    return "is for training: inference sums nothing" if kernel.path == HELD and layout == "rows" else None
+
+
+def suits_rows(op: Op, kernel: Kernel, layout: str = "held") -> bool:
+    """Whether what a kernel keeps of the rows fits, so that it reads them once."""
+    return kernel.path != HELD or layout == "held"
 
 
 def with_sums(op: Op, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
