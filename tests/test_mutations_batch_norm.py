@@ -22,8 +22,7 @@ MUTANTS = [
     ("v02_channels_last_backward", "the last chunk is not added", "j < s.chunks;", "j < s.chunks - 1;", 1),
     ("v02_channels_last_backward", "one mean for both", "means[s.C + c + k]", "means[c + k]", 1),
     ("v02_channels_last_backward", "a channel too many", "if (c >= s.C) return;", "if (c > s.C) return;", 1),
-    ("v03_held/held", "what another thread kept",
-     "T* const kept = shared + threadIdx.x * W;", "T* const kept = shared + (threadIdx.x ^ 1) * W;", 1),
+    ("v03_held/held", "what the first thread kept", "k < h.kept ? kept + int64_t(k)", "k < h.kept ? shared + int64_t(k)", 1),
     ("v03_held/held", "more is kept than there is room for", "if (k < h.kept) device::write", "device::write", 1),
     ("v03_held/held", "what was not kept is read as if it were", "k < h.kept ? kept", "true ? kept", 1),
     ("v03_held/held", "units past the segment's end", "if (u + i * h.lanes < stop) load", "if (true) load", 1),
@@ -52,7 +51,7 @@ MUTANTS = [
 ]
 # (N, C, S): packs and none, slices of segments, clusters, more than a block keeps
 SHAPES = {"v02": [(5, 3, 7), (3, 8, 90), (40, 4, 1)], "v05": [(5, 3, 7), (3, 24, 90), (9, 8, 64), (2, 40, 33)],
-          "v03": [(5, 3, 7), (6, 2, 512), (1, 1, 20000)], "v04": [(5, 3, 7), (6, 2, 512), (1, 1, 9000), (37, 1, 130)]}
+          "v03": [(5, 3, 7), (6, 2, 512), (2, 3, 4400), (1, 1, 20000)], "v04": [(5, 3, 7), (6, 2, 512), (1, 1, 9000), (37, 1, 130)]}
 SHIFTED = (4, 4, 8)  # whole packs, at no multiple of 16 bytes
 
 

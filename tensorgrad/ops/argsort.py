@@ -12,7 +12,7 @@ from ..tensor import Tensor
 
 
 class ArgSort(Op):
-    """The indices of `sort` along `dim`."""
+    """The indices of `sort` along `dim`, by the sort of the storage's library: NumPy's on cpu and emu, CuPy's on cuda."""
 
     name = "argsort"
     composite = True

@@ -20,7 +20,10 @@ class Sorted(NamedTuple):
 
 
 def order(x: Any, d: int, descending: bool) -> Any:
-    """The indices that sort storage `x` along `d`, equal elements in their order; NaN counts as the largest."""
+    """The indices that sort storage `x` along `d`, equal elements in their order; NaN counts as the largest.
+
+    The storage's own sort does the work: NumPy's on cpu and emu, CuPy's on cuda. There is no kernel of ours.
+    """
     if x.dtype.itemsize == 2 and x.dtype.kind not in "iu":
         x = x.astype(np.float32)  # exact, and compared faster
     if not descending:

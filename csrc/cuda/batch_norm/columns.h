@@ -8,7 +8,8 @@
 
 namespace tg::batch_norm {
 
-constexpr int COLUMNS = 64;                         // channels of a block
+constexpr int COLUMNS = 64;                            // channels of a block
+constexpr int64_t COLUMNS_ROOM = 192 * 1024;           // bytes that a block keeps: one on a multiprocessor, whose registers it needs as well
 template <int N> constexpr int STEP = N == 1 ? 4 : 2;  // rows of N arrays that a thread has in flight
 
 struct Columns {
@@ -18,12 +19,12 @@ struct Columns {
 
     // For packs of w elements, `bytes` of which each are kept.
     Columns(const Array& x, int w, int64_t bytes) : rows(device::length_of(x.shape[0], "a channel")), C(device::length_of(x.shape[1], "a row of channels")) {
-        for (lanes = w > 1 ? 8 : 32; lanes > 2 && rows * lanes * w * bytes > LARGEST_CLUSTER * CLUSTER_ROOM;) lanes /= 2;
+        for (lanes = w > 1 ? 8 : 32; lanes > 2 && rows * lanes * w * bytes > LARGEST_CLUSTER * COLUMNS_ROOM;) lanes /= 2;
         const int64_t across = (C + lanes * w - 1) / (lanes * w), all = rows * lanes * w * bytes;
-        while (cluster < LARGEST_CLUSTER && all > cluster * (across * cluster < 512 ? 16 * 1024 : CLUSTER_ROOM)) cluster *= 2;
+        while (cluster < LARGEST_CLUSTER && all > cluster * (across * cluster < 512 ? 16 * 1024 : COLUMNS_ROOM)) cluster *= 2;
         const int64_t packs = (rows + cluster - 1) / cluster * lanes;
         while (threads < MOST_THREADS && packs > 2 * threads) threads *= 2;
-        kept = int(std::min((packs + threads - 1) / threads, CLUSTER_ROOM / (threads * w * bytes)));
+        kept = int(std::min((packs + threads - 1) / threads, COLUMNS_ROOM / (threads * w * bytes)));
         shared = size_t(kept) * threads * w * bytes;
     }
     dim3 grid(int w) const { return device::blocks_for(int64_t((C + lanes * w - 1) / (lanes * w)) * cluster, 1); }

@@ -84,7 +84,7 @@ template <class T> struct Backward {
 
 constexpr int THREADS = 256;
 constexpr int MOST_THREADS = 512, LARGEST_CLUSTER = 8;  // of a block of a cluster; larger clusters than 8 are not on every chip
-constexpr int64_t CLUSTER_ROOM = 112 * 1024;             // bytes that such a block keeps: there are two on a multiprocessor
+constexpr int64_t CLUSTER_ROOM = 112 * 1024;             // bytes that such a block of v04 keeps: there are two on a multiprocessor
 
 template <class A> struct Pair {  // sums over a group, of gw and of gw xhat
     A total, dot;

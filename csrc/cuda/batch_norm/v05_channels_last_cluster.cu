@@ -1,7 +1,7 @@
 // The idea: with the channels last, a cluster has a few columns of all rows, keeps them in shared memory and reads nothing twice.
 // Before it (v02): chunks of rows were summed by one launch, and read again by another.
 // Ownership: lane l of a line has W channels, its line every so many rows of the part its block has; block r of a cluster has the r-th part.
-// Bottleneck: memory bandwidth in pieces of 32 to 128 bytes a row; x and y once (backward g, x and dx) up to 8 x 112 kB a cluster's columns.
+// Bottleneck: memory bandwidth in pieces of 32 to 128 bytes a row; x and y once (backward g, x and dx) up to 8 x 192 kB a cluster's columns.
 // Measure: tensorgrad lab batch_norm cuda/v05_channels_last_cluster
 #include "columns.h"
 

@@ -1,7 +1,7 @@
 // The idea: as forward, a cluster has a few columns of all rows; it keeps g and x of them and reads neither twice.
 // Before it (v02): the sums of chunks were one launch, dx another, and each read both.
 // Ownership: as forward: lane l of a line has W channels, its line every so many rows of the part its block has.
-// Bottleneck: memory bandwidth in pieces of 32 to 128 bytes a row; g, x and dx once up to 8 x 112 kB of a cluster's columns of both.
+// Bottleneck: memory bandwidth in pieces of 32 to 128 bytes a row; g, x and dx once up to 8 x 192 kB of a cluster's columns of both.
 // Measure: tensorgrad lab batch_norm_backward cuda/v05_channels_last_cluster
 #include "columns.h"
 

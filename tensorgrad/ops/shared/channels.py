@@ -12,7 +12,7 @@ from ...op import Op
 ROWS = "cuda/v02_channels_last"
 HELD = "cuda/v05_channels_last_cluster"  # for training
 BLOCKS, CHUNK = 512, 256  # blocks worth having; rows that are worth a chunk
-CLUSTER = 8 * 112 * 1024  # bytes that the blocks of a cluster keep, of columns of 32 bytes or more
+CLUSTER = 8 * 192 * 1024  # bytes that the blocks of a cluster keep, of columns of 32 bytes or more
 
 
 def layout_of(x: Any, training: bool, arrays: int) -> str:
