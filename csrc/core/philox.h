@@ -56,7 +56,7 @@ inline void rounds(uint64_t seed, Wide numbers, Wide (&c)[4]) {
 // out[4 i + w] = word w of block `first + i`, for LANES blocks.
 inline void words(uint64_t seed, uint64_t first, uint32_t* __restrict out) {
     for (int group = 0; group < LANES; group += WIDE) {
-        Wide numbers, c[4];
+        Wide numbers{}, c[4];
         for (int i = 0; i < WIDE; ++i) numbers[i] = first + uint64_t(group + i);
         rounds(seed, numbers, c);
         // Words 0 and 1, then 2 and 3 of each block; read as little-endian pairs.
@@ -74,7 +74,7 @@ inline void words(uint64_t seed, uint64_t first, uint32_t* __restrict out) {
 inline void columns(uint64_t seed, uint64_t first, uint64_t step, uint32_t* __restrict out) {
     typedef uint32_t Narrow __attribute__((vector_size(BYTES / 2)));
     for (int group = 0; group < LANES; group += WIDE) {
-        Wide numbers, c[4];
+        Wide numbers{}, c[4];
         for (int i = 0; i < WIDE; ++i) numbers[i] = first + uint64_t(group + i) * step;
         rounds(seed, numbers, c);
         for (int w = 0; w < 4; ++w) {
