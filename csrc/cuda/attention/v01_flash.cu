@@ -9,7 +9,8 @@
 namespace tg::attention {
 
 template <class T, int D>
-__global__ void __launch_bounds__(256, 2) attention_flash(const __grid_constant__ Problem<T> p, Heads<T> out, T* lse) {
+__global__ void __launch_bounds__(256, sizeof(T) == 4 && D == 128 ? 3 : 2)  // dropout shall not cost a resident block
+    attention_flash(const __grid_constant__ Problem<T> p, Heads<T> out, T* lse) {
     using Tile = FlashTile<T, D>;
     constexpr int R = Tile::R;
     DYNAMIC_SHARED(T, Q);
