@@ -163,6 +163,21 @@ def fill(op: Any, target: Tensor, generator: Generator | None, *numbers: float, 
         array[...] = out
 
 
+def state_dict() -> dict[str, list[int]]:
+    """Where the default generator of each device is, by its name, as plain data: for checkpoints."""
+    return {"cpu": list(default_generator.get_state())} | {str(d): list(g.get_state()) for d, g in _of_devices.items()}
+
+
+def load_state_dict(states: dict[str, list[int]]) -> None:
+    """Go on where `state_dict` was taken; devices that are not here are left out."""
+    for name, (seed, position) in states.items():
+        try:
+            generator = generator_of(as_device(name))
+        except (ImportError, RuntimeError, ValueError):
+            continue
+        generator.set_state((seed, position))
+
+
 # New tensors.
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import tensorgrad as tg
 from tensorgrad import nn
+from tensorgrad.data import DataLoader
 from tensorgrad.nn import functional as F
 
 pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
@@ -127,6 +128,25 @@ def test_every_draw_is_that_of_cpu(draw):
         results.append(draw(device))
     assert results[1].is_cuda
     np.testing.assert_allclose(results[1].cpu().numpy(), results[0].numpy(), rtol=2e-3 if results[0].dtype is tg.float16 else 1e-5)
+
+
+def test_a_checkpoint_holds_the_numbers_of_every_device():
+    tg.manual_seed(1)
+    tg.rand(5), tg.rand(3, device="cuda")
+    kept = tg.random.state_dict()
+    want = tg.rand(4), tg.rand(4, device="cuda")
+    tg.manual_seed(2)
+    tg.random.load_state_dict(kept)
+    assert set(kept) == {"cpu", "cuda:0"}
+    assert tg.equal(tg.rand(4), want[0])
+    assert tg.equal(tg.rand(4, device="cuda"), want[1])
+
+
+def test_a_loader_pins_its_batches():
+    data = [{"x": tg.ones(2) * i, "y": i} for i in range(4)]
+    for batch in DataLoader(data, 2, pin_memory=True):
+        assert batch["x"].is_pinned()
+        assert batch["x"].to("cuda", non_blocking=True).sum().item() in (2, 10)
 
 
 def test_dropout_is_that_of_cpu():

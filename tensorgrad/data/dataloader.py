@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import creation, random
+from .. import creation, cuda, random
 from ..op import fn
 from ..random import Generator
 from ..tensor import Tensor
@@ -44,13 +44,26 @@ def default_collate(batch: Sequence[Any]) -> Any:
     raise TypeError(f"default_collate: cannot make a batch of {type(first).__name__}; give the loader a collate_fn")
 
 
+def pinned(batch: Any) -> Any:
+    """A batch with its CPU tensors in pinned memory."""
+    if isinstance(batch, Tensor):
+        return batch if batch.device.type == "cuda" else batch.pin_memory()
+    if isinstance(batch, dict):
+        return {k: pinned(v) for k, v in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        made = [pinned(v) for v in batch]
+        return type(batch)(*made) if hasattr(batch, "_fields") else type(batch)(made)
+    return batch
+
+
 class DataLoader:
     """Iterates over a data set in batches.
 
     `shuffle` draws a new order each epoch from `generator` (the default one if None). `sampler` or `batch_sampler` replace it.
     `num_workers` threads prepare `prefetch_factor` batches each in advance; the order of batches does not depend on them. (Items
     that draw random numbers should then do so from a generator made from their index.) `batch_size=None` gives single items.
-    `pin_memory` and `persistent_workers` are taken for compatibility: threads have nothing to pin or to keep.
+    `pin_memory` puts batches where a GPU reads them by itself (`x.to("cuda", non_blocking=True)`), if there is one. `persistent_workers`
+    is taken for compatibility: threads have nothing to keep.
 
     `state_dict()` between two batches and `load_state_dict()` continue an epoch at the next batch, bit for bit.
     """
@@ -122,6 +135,10 @@ class DataLoader:
         self._start, self._position = None, 0
 
     def _load(self, key: Any) -> Any:
+        made = self._batch(key)
+        return pinned(made) if self.pin_memory and cuda.is_available() else made
+
+    def _batch(self, key: Any) -> Any:
         if self.batch_sampler is None:
             return self.dataset[key]
         batch = getattr(self.dataset, "batch", None)

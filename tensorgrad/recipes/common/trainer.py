@@ -141,7 +141,7 @@ class Trainer:
         """Everything a checkpoint holds."""
         return {
             "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "scheduler": self.scheduler.state_dict(),
-            "loader": loader.state_dict(), "random": list(random.get_rng_state()), "epoch": self.epoch, "sums": vars(self.sums),
+            "loader": loader.state_dict(), "random": random.state_dict(), "epoch": self.epoch, "sums": vars(self.sums),
             "history": self.history,
         }
 
@@ -155,7 +155,7 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.scheduler.load_state_dict(state["scheduler"])
             loader.load_state_dict(state["loader"])
-            random.set_rng_state(tuple(state["random"]))
+            random.load_state_dict(state["random"])
             self.epoch, self.sums, self.history = state["epoch"], Sums(**state["sums"]), list(state["history"])
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as e:
             raise UserError(f"{self.run.folder}: its checkpoint does not fit this model: {' '.join(str(e).split())}") from None
