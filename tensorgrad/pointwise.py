@@ -328,12 +328,18 @@ def with_number(op: Op, t: Tensor, number: Any) -> tuple[Any, Any]:
     common = dtypes.result_type(t, number).np
     if common != x.dtype:
         x = x.astype(common)
-    if x.dtype in _FLOAT_KINDS:
-        return x, _constant(float(number), x.dtype, t.device)
+    return x, number_on(t.device, number, x.dtype)
+
+
+def number_on(device: Any, number: Any, dtype: Any) -> Any:
+    """A number as storage of a device, of a dtype (float32 for half precision, which meets numbers in it)."""
+    if dtype in _FLOAT_KINDS:
+        known = _constants.get((number, dtype, device))
+        return known if known is not None else _constant(float(number), dtype, device)
     try:
-        return x, t.device.backend.scalar(np.array(number, x.dtype))
+        return device.backend.scalar(np.array(number, dtype))
     except OverflowError:  # integers wrap around, as in PyTorch
-        return x, t.device.backend.scalar(np.array(number).astype(x.dtype))
+        return device.backend.scalar(np.array(number).astype(dtype))
 
 
 _constants: dict[tuple[float, Any, Any], Any] = {}  # numbers met in expressions, as read-only arrays: a third of the cost of `x * 2.0`

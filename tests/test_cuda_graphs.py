@@ -156,6 +156,21 @@ def test_wrong_inputs_are_refused():
     assert f(tg.zeros(2, 3)).cpu().tolist() == [[1] * 3] * 2  # a batch of the host's is copied
 
 
+class Tokens(nn.Module):
+    def forward(self, x):
+        return (x * 3.0).abs().clamp(max=4.5).long()
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.norm = nn.Linear(8, 24), nn.LayerNorm(8)
+
+    def forward(self, x):  # (B, T, C)
+        q, k, v = self.qkv(self.norm(x)).reshape(*x.shape[:2], 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, T, D)
+        return (x + F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(x.shape)).mean(1)
+
+
 def parameters_after(make, optimizer, batches, graphed):
     tg.manual_seed(0)
     model = make().to("cuda")
@@ -186,9 +201,10 @@ def parameters_after(make, optimizer, batches, graphed):
 ], ids=["SGD", "AdamW"])
 @pytest.mark.parametrize("make", [
     lambda: nn.Sequential(nn.Linear(6, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 4)),
+    lambda: nn.Sequential(Tokens(), nn.Embedding(5, 8), Attention(), nn.Linear(8, 4)),
     lambda: nn.Sequential(nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 4, 2, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
                           nn.Linear(8, 4)),
-], ids=["mlp", "cnn"])
+], ids=["mlp", "transformer", "cnn"])
 def test_a_graphed_training_step_has_the_bits_of_an_eager_one(make, optimizer):
     tg.manual_seed(2)
     batches = [(tg.randn(5, 6), tg.randint(0, 4, (5,))) for _ in range(4)]

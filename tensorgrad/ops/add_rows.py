@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
@@ -39,8 +40,9 @@ class AddRows(Op):
         source, target = None if source is None else there(source), there(target)
         y = xp.empty((rows, x.shape[1]), x.dtype)
         workspace = xp.empty(rows + 1, np.int64), xp.empty(len(target), np.int64)
-        self.kernel(input.device, x)(y, *workspace, xp.ascontiguousarray(x), source, target,
-                                     None if scale is None else xp.ascontiguousarray(scale.array))
+        call = ("captured",) if input.device.backend.capturing() else ()
+        self.kernel(input.device, x, *call)(y, *workspace, xp.ascontiguousarray(x), source, target,
+                                            None if scale is None else xp.ascontiguousarray(scale.array))
         ctx.source, ctx.target, ctx.rows, ctx.grad_scale = source, target, x.shape[0], grad_scale
         ctx.save(input if scale is not None else None, scale)
         return wrap(y, input.device)
@@ -55,6 +57,10 @@ class AddRows(Op):
             call(y, first, order, x, source, target, scale, *pieces)
 
         return with_entries
+
+    def supports(self, kernel: Kernel, *call: str) -> str | None:
+        return "cuts runs whose lengths the host must know, which a graph being captured cannot tell" if (
+            call and kernel.rung == "v02_pieces") else None
 
     @staticmethod
     @rung("cpu/numpy", writes=(0, 1, 2))

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import dispatch, dtypes
+from .. import dtypes
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Operand, fn
-from ..pointwise import Pointwise, summed
+from ..pointwise import Pointwise, number_on, summed
 from ..tensor import Tensor, wrap
 
 
@@ -30,10 +30,9 @@ class Clamp(Pointwise):
             raise RuntimeError("clamp: at least one of min and max must be given")
         bounds = [b for b in (min, max) if b is not None]
         kind = dtypes.result_type(input, *bounds).np
-        xp = input.device.backend.xp
         bounded = kind.kind in "iub"  # floats without a bound have an infinite one
-        arrays = [b.array.astype(kind, copy=False) if isinstance(b, Tensor) else None if b is None and bounded else _number(xp, b, i, kind)
-                  for i, b in ((-math.inf, min), (math.inf, max))]
+        arrays = [b.array.astype(kind, copy=False) if isinstance(b, Tensor) else None if b is None and bounded else
+                  number_on(input.device, i if b is None else b, kind) for i, b in ((-math.inf, min), (math.inf, max))]
         x = input.array.astype(kind, copy=False)
         ctx.kinds = [None if not isinstance(b, Tensor) else b.array.shape for b in (input, min, max)]
         ctx.numbers = [None if isinstance(b, Tensor) else b for b in (min, max)]
@@ -75,6 +74,3 @@ class Clamp(Pointwise):
         yield Case(T(9, dtype="int64", low=-9, high=9), -3, 4)
         yield Case(T(3), error=(RuntimeError, "clamp: at least one of min and max"))
 
-
-def _number(xp: Any, value: Any, none: float, kind: np.dtype) -> Any:
-    return xp.array(none if value is None else value, np.float32 if kind.name in dispatch.HALF else kind)

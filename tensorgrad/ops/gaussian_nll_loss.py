@@ -28,8 +28,7 @@ class GaussianNllLoss(Op):
         check_reduction("gaussian_nll_loss", reduction)
         same_shape("gaussian_nll_loss", input, target)
         spread = var if isinstance(var, Tensor) else input.new_full(tuple(input.shape), fill_value=float(var))
-        v = spread.device.backend.to_numpy(spread.array)
-        if (v < 0).any():
+        if not input.device.backend.capturing() and ((v := spread.device.backend.to_numpy(spread.array)) < 0).any():
             where = tuple(int(i) for i in np.argwhere(v < 0)[0])
             raise ValueError(f"gaussian_nll_loss: var must not be negative; it is {float(v[where])} at position {where}")
         full_shape, shape = tuple(input.shape), tuple(spread.shape)

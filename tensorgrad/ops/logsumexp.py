@@ -11,7 +11,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .shared.reduction import numpy_sum, reduced_dims, spread
+from .shared.reduction import largest, numpy_sum, reduced_dims, spread
 
 
 class Logsumexp(Op):
@@ -28,7 +28,7 @@ class Logsumexp(Op):
         wide = np.dtype(np.float32) if x.dtype.itemsize == 2 else x.dtype
         z = x.astype(wide, copy=False)
         with np.errstate(all="ignore"):
-            top = z.max(axis=dims, keepdims=True, initial=-np.inf)
+            top = largest(xp, z, dims, True, -np.inf)
             top = xp.where(xp.isfinite(top), top, wide.type(0))
             y = xp.log(numpy_sum(xp, xp.exp(z - top), dims, True, wide)) + top
         out = wrap((y if keepdim else y.squeeze(dims)).astype(x.dtype, copy=False), input.device)
@@ -39,8 +39,9 @@ class Logsumexp(Op):
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         x, y = ctx.saved
         y = spread(y, ctx.dims, ctx.keepdim)
-        share = fn.where(y.isinf(), 0.0, x - y).exp() if np.isinf(y.array).any() else (x - y).exp()
-        if np.isinf(y.array).any():  # an infinite sum: all of it belongs to the infinite elements; an empty one to nobody
+        infinite = y.device.backend.capturing() or bool(np.isinf(y.array).any())  # a graph is made for either
+        share = fn.where(y.isinf(), 0.0, x - y).exp() if infinite else (x - y).exp()
+        if infinite:  # an infinite sum: all of it belongs to the infinite elements; an empty one to nobody
             share = fn.where(y.isinf(), (x == y).to(x.dtype) * (y > 0).to(x.dtype), share)
         return spread(g, ctx.dims, ctx.keepdim) * share
 

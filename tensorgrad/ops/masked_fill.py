@@ -9,7 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Operand, fn
-from ..pointwise import check_broadcast
+from ..pointwise import check_broadcast, number_on
 from ..tensor import Tensor, wrap
 from .shared.indexing import check_number
 from .shared.overwrite import Overwriting
@@ -40,13 +40,12 @@ class MaskedFill(Overwriting):
         ctx.save(mask)
         ctx.shape = x.shape
         xp = input.device.backend.xp
+        fill = (number if isinstance(value, Tensor) else number_on(input.device, number, x.dtype)).astype(x.dtype, copy=False)
+        bits = (lambda a: a.view(np.int16)) if x.itemsize == 2 else (lambda a: a)  # array modules do not know every half precision
         if self.mutates:
-            xp.copyto(x, xp.asarray(number).astype(x.dtype), where=m)
+            xp.copyto(bits(x), bits(fill), where=m)
             return input
-        fill = xp.asarray(number).astype(x.dtype)
-        if x.itemsize == 2:  # what only moves is moved as bits: array modules do not know every half precision
-            return wrap(xp.where(m, fill.view(np.int16), x.view(np.int16)).view(x.dtype), input.device)
-        return wrap(xp.where(m, fill, x), input.device)
+        return wrap(xp.where(m, bits(fill), bits(x)).view(x.dtype), input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> tuple:
         (mask,) = ctx.saved

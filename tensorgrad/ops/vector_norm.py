@@ -12,7 +12,7 @@ from ..dtypes import dtype as DType
 from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
-from .shared.reduction import numpy_sum, reduced_dims, refuse_empty, spread
+from .shared.reduction import largest, numpy_sum, reduced_dims, refuse_empty, spread
 
 
 class VectorNorm(Op):
@@ -38,7 +38,7 @@ class VectorNorm(Op):
             refuse_empty("norm", x.shape, dims)
         with np.errstate(all="ignore"):
             if math.isinf(ord):
-                y = a.max(axis=dims, keepdims=keepdim, initial=0) if ord > 0 else a.min(axis=dims, keepdims=keepdim)
+                y = largest(xp, a, dims, keepdim, 0) if ord > 0 else a.min(axis=dims, keepdims=keepdim)
             elif ord == 0:
                 y = (a != 0).sum(axis=dims, keepdims=keepdim).astype(wide)
             elif ord == 1:

@@ -10,7 +10,7 @@ from .. import dispatch, dtypes
 from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, Operand, fn
-from ..pointwise import Pointwise, check_broadcast, keep_shapes, summed
+from ..pointwise import Pointwise, check_broadcast, keep_shapes, number_on, summed
 from ..tensor import Tensor, wrap
 
 
@@ -45,14 +45,14 @@ class Select(Pointwise):
     function = method = False
 
     def forward(self, ctx: Node, condition: Tensor, input: Operand, other: Operand) -> Tensor:
-        c, xp = condition.array, condition.device.backend.xp
+        c = condition.array
         if c.dtype.kind != "b":
             raise RuntimeError(f"where: condition must be a bool tensor, it is {condition.dtype.name}; compare first: condition != 0")
         kind = dtypes.result_type(input, other).np
         parts = []
         for v in (input, other):
             if not isinstance(v, Tensor):
-                v = xp.array(v).astype(kind)
+                v = number_on(condition.device, v, kind).astype(kind, copy=False)
             elif v.device is not condition.device:
                 raise RuntimeError(f"where: condition is on {condition.device} but an operand is on {v.device}; move one with .to(...)")
             else:

@@ -59,7 +59,7 @@ def _kernels() -> list[tuple]:
 @contextmanager
 def installed(devices: int = 1, capacity: int = 1 << 30) -> Iterator[Any]:
     """The device `cuda` on the double, in a `with` block: `devices` of it, with `capacity` bytes each."""
-    from tensorgrad import backends, dispatch, op, random, triton
+    from tensorgrad import backends, dispatch, op, pointwise, random, triton
     from tensorgrad import device as Device
     from tensorgrad.cuda import driver, streams
 
@@ -67,6 +67,8 @@ def installed(devices: int = 1, capacity: int = 1 << 30) -> Iterator[Any]:
         sys.modules.pop("tensorgrad.backends.cuda", None)
         vars(backends).pop("cuda", None)
         dispatch._kernels.pop("cuda", None)
+        for key in [k for k in pointwise._constants if k[2].type == "cuda"]:
+            del pointwise._constants[key]
         for key in [k for k in Device._known if k[0] == "cuda"]:
             random._of_devices.pop(Device._known.pop(key), None)
         op.surround(None)

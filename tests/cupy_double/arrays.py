@@ -4,6 +4,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import inspect
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -143,7 +144,7 @@ class ndarray:
             raise AttributeError(f"CuPy arrays have no {name!r}")
         if name in ("T", "mT", "real"):
             return give((self,), getattr(self.host, name), None)
-        return functools.partial(_run, name, lambda a, *args, **kw: getattr(a, name)(*args, **kw), self)
+        return functools.partial(_run, name, functools.partial(_method, name), self)
 
     def __getitem__(self, index: Any) -> ndarray:
         if any(isinstance(i, ndarray) and i.dtype == np.bool_ for i in (index if isinstance(index, tuple) else (index,))):
@@ -162,6 +163,20 @@ def writable(host: np.ndarray) -> np.ndarray:
     """The same memory, without NumPy's protection."""
     given = {**host.__array_interface__, "data": (host.__array_interface__["data"][0], False), "typestr": f"V{host.itemsize}"}
     return np.asarray(SimpleNamespace(__array_interface__={**given, "strides": host.strides, "descr": None}, owner=host)).view(host.dtype)
+
+
+@functools.cache
+def _parameters(name: str) -> list[str] | None:
+    """What a method of CuPy's arrays takes, as its documentation begins; None where that does not say."""
+    known = re.match(r"_ndarray_base\.\w+\(self,? ?(.*)\)", (getattr(real.ndarray, name).__doc__ or "") if real is not None else "")
+    return None if known is None or "*" in known[1] else [p.partition("=")[0].split()[-1] for p in known[1].split(", ") if p]
+
+
+def _method(name: str, a: np.ndarray, *args: Any, **kwargs: Any) -> Any:
+    known = _parameters(name)
+    if known is not None and (len(args) > len(known) or not set(kwargs) <= set(known)):
+        raise TypeError(f"{name} of CuPy's arrays takes {known}, not {args} and {list(kwargs)}")
+    return getattr(a, name)(*args, **kwargs)
 
 
 def _operator(name: str) -> Any:

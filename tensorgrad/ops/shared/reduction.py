@@ -108,6 +108,13 @@ def numpy_sum(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, kind: np.dt
     return x.sum(axis=dims, dtype=accumulate, keepdims=keepdim).astype(kind, copy=False)
 
 
+def largest(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, least: float) -> Any:
+    """The maximum over `dims`, `least` where there are no elements."""
+    if all(x.shape[d] for d in dims):
+        return x.max(axis=dims, keepdims=keepdim)
+    return xp.full([1 if d in dims else n for d, n in enumerate(x.shape) if keepdim or d not in dims], least, x.dtype)
+
+
 def refuse_empty(op: str, shape: tuple[int, ...], dims: Iterable[int]) -> None:
     """An error where a reduction without identity (max, argmax, median) meets no elements."""
     dims = tuple(dims)
