@@ -13,12 +13,14 @@ constexpr int64_t ROOM = 56 * 1024;  // four blocks on a chip of 9.0, two on one
 
 }  // namespace
 
-template <class T, int W> __global__ void __launch_bounds__(THREADS, 1) norm_block(const __grid_constant__ Forward<T> p, const __grid_constant__ Held h) {
+template <class T, int W>
+__global__ void __launch_bounds__(THREADS, 1) norm_block(const __grid_constant__ Forward<T> p, const __grid_constant__ Held h) {
     DYNAMIC_SHARED(T, shared);
     norm_held<T, W, false>(p, h, shared);
 }
 
-template <class T, int W> __global__ void __launch_bounds__(THREADS, 1) norm_block_backward(const __grid_constant__ Backward<T> p, const __grid_constant__ Held h) {
+template <class T, int W>
+__global__ void __launch_bounds__(THREADS, 1) norm_block_backward(const __grid_constant__ Backward<T> p, const __grid_constant__ Held h) {
     DYNAMIC_SHARED(T, shared);
     norm_held_backward<T, W, false>(p, h, shared);
 }

@@ -7,14 +7,16 @@
 
 namespace tg::batch_norm {
 
-template <class T, int W> __global__ void __launch_bounds__(MOST_THREADS, 1) norm_cluster(const __grid_constant__ Forward<T> p, const __grid_constant__ Held h) {
+template <class T, int W>
+__global__ void __launch_bounds__(MOST_THREADS, 1) norm_cluster(const __grid_constant__ Forward<T> p, const __grid_constant__ Held h) {
 #ifndef TG_NO_HOPPER
     DYNAMIC_SHARED(T, shared);
     norm_held<T, W, true>(p, h, shared);
 #endif
 }
 
-template <class T, int W> __global__ void __launch_bounds__(MOST_THREADS, 1) norm_cluster_backward(const __grid_constant__ Backward<T> p, const __grid_constant__ Held h) {
+template <class T, int W>
+__global__ void __launch_bounds__(MOST_THREADS, 1) norm_cluster_backward(const __grid_constant__ Backward<T> p, const __grid_constant__ Held h) {
 #ifndef TG_NO_HOPPER
     DYNAMIC_SHARED(T, shared);
     norm_held_backward<T, W, true>(p, h, shared);

@@ -7,7 +7,8 @@
 
 namespace tg::batch_norm {
 
-template <class T, int W> __global__ void __launch_bounds__(MOST_THREADS, 1) batch_norm_columns(const __grid_constant__ Forward<T> p, const __grid_constant__ Columns s) {
+template <class T, int W>
+__global__ void __launch_bounds__(MOST_THREADS, 1) batch_norm_columns(const __grid_constant__ Forward<T> p, const __grid_constant__ Columns s) {
 #ifndef TG_NO_HOPPER
     using A = Wide<T>;
     DYNAMIC_SHARED(T, shared);
