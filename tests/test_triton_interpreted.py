@@ -101,3 +101,31 @@ def test_products_of_several_tiles(rung, shape, turned, dtype, monkeypatch):
     plain = np.full((m, n), np.nan, dtype)
     RUNGS["matmul", path](plain, x, y, *parts)
     near(plain, x.astype(np.float64) @ y.astype(np.float64), 1e-6 if wide else 6e-3)
+
+
+@pytest.mark.parametrize("mean", [True, False], ids=["layer_norm", "rms_norm"])
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=str)
+def test_norms_of_long_rows(mean, dtype, monkeypatch):
+    monkeypatch.setattr(family("layer_norm"), "HELD", 16)
+    monkeypatch.setattr(family("layer_norm"), "TILE", 32)
+    rows, n = 9, 77
+    x, g = normal(rows, n, dtype=dtype) + dtype(100 if mean else 0), normal(rows, n, dtype=dtype, seed=1)
+    w, b = normal(n, seed=2), normal(n, seed=3)  # of another dtype
+    y, mu, rstd = np.full_like(x, np.nan), np.full(rows, np.nan), np.full(rows, np.nan)
+    run = RUNGS["layer_norm" if mean else "rms_norm", "triton/v02_persistent"]
+    run(y, mu, rstd, x, w, b, 1e-5) if mean else run(y, rstd, x, w, 1e-5)
+    wide = x.astype(np.float64)
+    middle = wide.mean(1, keepdims=True) if mean else 0
+    want_rstd = 1 / np.sqrt(((wide - middle) ** 2).mean(1) + 1e-5)
+    xhat = (wide - middle) * want_rstd[:, None]
+    tolerance = 1e-6 if dtype == np.float32 else 8e-3
+    near(rstd, want_rstd, 1e-6)
+    near(y, xhat * w + (b if mean else 0), tolerance)
+    if mean:
+        near(mu, middle[:, 0], 1e-8)
+    dx, dw, db = np.full_like(x, np.nan), np.full_like(w, np.nan), np.full_like(b, np.nan)
+    RUNGS["norm_backward", "triton/v02_persistent"](dx, dw, db, np.full((3, 2, n), np.nan), g, x, w, mu if mean else None, rstd)
+    gw = g.astype(np.float64) * w
+    near(dx, want_rstd[:, None] * (gw - (gw.mean(1, keepdims=True) if mean else 0) - xhat * (gw * xhat).mean(1, keepdims=True)), tolerance)
+    near(dw, (g.astype(np.float64) * xhat).sum(0), 1e-6)
+    near(db, g.astype(np.float64).sum(0), 1e-6)

@@ -10,7 +10,7 @@ from typing import Any
 
 import triton.language as tl
 
-from .runtime import address_of, cdiv, descriptor, kernel, multiprocessors, power_of_2, rung
+from .runtime import FREE, address_of, cdiv, descriptor, kernel, multiprocessors, power_of_2, rung
 from .shared.epilogue import finished
 from .shared.product import grid_of_batches, launches, steps_of
 from .shared.tiles import part_of_sum, place_of_tile
@@ -95,9 +95,6 @@ def matmul_hopper(C, a_map, b_map, D, E, M, N, K, cm, cn, dm, dn, em, en, alpha,
 def tile_of(m: int, n: int, most: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of a tile: the most there may be, less where C is smaller."""
     return min(most[0], max(16, power_of_2(m))), min(most[1], max(16, power_of_2(n)))
-
-
-FREE = 255  # registers: otherwise the assembler would rather spill a few than have fewer blocks on a multiprocessor
 
 
 def resources(precision: str, bm: int, bn: int, even: bool) -> dict[str, int]:

@@ -9,6 +9,7 @@ import triton
 
 from .. import INTERPRETED
 
+FREE = 255  # `maxnreg`, registers of a thread: unasked, the assembler may spill a few to have more blocks on a multiprocessor
 RUNGS: list[tuple] = []  # as dispatch takes them: (op, path, dtypes, source, writes, callable, chips, whether deterministic)
 
 
@@ -60,6 +61,12 @@ def power_of_2(n: int) -> int:
 def cdiv(a: int, b: int) -> int:
     """a / b, rounded up: how many blocks of b cover a."""
     return -(-a // b)
+
+
+def steps(array: Any) -> tuple[int, ...]:
+    """The strides of an array in elements."""
+    size = array.itemsize
+    return tuple([s // size for s in array.strides])
 
 
 def address_of(array: Any) -> int:
