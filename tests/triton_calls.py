@@ -71,13 +71,15 @@ NORMED = [(64, 1000), (4, 20000)]
 def attention(d, causal, masked=False):
     """The arguments of attention with 4 heads on 2 of keys: forward."""
     mask = [array(2, 4, 150, 200, dtype=np.bool_)] if masked else [None]
-    return [array(2, 4, 150, d), wide32(2, 4, 150), array(2, 4, 150, d), array(2, 2, 200, d), array(2, 2, 200, d), *mask, causal, 0.125]
+    q, k = (2, 4, 150, d), (2, 2, 200, d)
+    return [array(*q), wide32(2, 4, 150), array(*q), array(*k), array(*k), *mask, causal, 0.125, 0, 0, 2**32, 1.0]
 
 
 def attention_backward(d, causal):
     """The same backward."""
     q, k = (2, 4, 150, d), (2, 2, 200, d)
-    return [array(*q), array(*k), array(*k), wide32(100000), array(*q), array(*q), array(*k), array(*k), array(*q), wide32(2, 4, 150), None, causal, 0.125]
+    arrays = [array(*shape) for shape in (q, q, k, k, q)]
+    return [array(*q), array(*k), array(*k), wide32(100000), *arrays, wide32(2, 4, 150), None, causal, 0.125, 0, 0, 2**32, 1.0]
 
 
 def wide32(*shape):
@@ -88,9 +90,11 @@ def wide32(*shape):
 CALLS = {
     "attention": [attention(64, 0), attention(128, 1), attention(64, 0, masked=True)],
     "attention_backward": [attention_backward(64, 0), attention_backward(128, 1)],
+    "attention_backward v01_flash": [attention_backward(64, 0)],
     "layer_norm": [[array(r, n), wide(r), wide(r), array(r, n), array(n), array(n), 1e-5] for r, n in NORMED],
     "rms_norm": [[array(r, n), wide(r), array(r, n), array(n), 1e-5] for r, n in NORMED],
-    "norm_backward": [[array(r, n), array(n), array(n), wide(3, 2, n), array(r, n), array(r, n), array(n), wide(r), wide(r)] for r, n in NORMED],
+    "norm_backward": [[array(r, n), array(n), array(n), wide(3, 2, n), array(r, n), array(r, n), array(n), wide(r), wide(r)]
+                      for r, n in NORMED],
     "matmul": PRODUCTS,
     "matmul v07_double_buffered": [*PRODUCTS, RAGGED],
     "gemm": [[*PRODUCT, *AFTER]],

@@ -87,7 +87,7 @@ class Attention(Op):
     def supports(self, kernel: dispatch.Kernel, *info: Any) -> str | None:
         if info and kernel.path == "cuda/v03_flash_hopper" and info[0].head > 256 and (info[0].masked or info[0].dropping):
             return "takes masks and dropout for heads of up to 256 bytes only, these have more"
-        if info and kernel.path == "cuda/decode" and info[0].dropping:
+        if info and (kernel.path == "cuda/decode" or kernel.family == "triton") and info[0].dropping:
             return "has no dropout"
         return holds_heads(kernel, info[0], HEAD_BYTES) if info else None
 

@@ -14,7 +14,8 @@ from ..tensor import Tensor, wrap
 from .attention import grouped, like, weights
 from .shared.attention import as_read, call_of, dropout_of, holds_heads, multipliers, wide
 
-HEAD_BYTES = {"cuda/v01_flash": (1024, 512), "cuda/v02_flash_tensor_core": (512, 256), "cuda/v03_flash_hopper": (256, 0)}  # as in attention
+HEAD_BYTES = {"cuda/v01_flash": (1024, 512), "cuda/v02_flash_tensor_core": (512, 256), "cuda/v03_flash_hopper": (256, 0),
+              "triton/v01_flash": (256, 256), "triton/v02_flash_tensor_core": (256, 256)}  # as in attention
 
 QUERIES = 64  # rows of the blocks in csrc/cpu/attention_tile.h
 
@@ -61,6 +62,8 @@ class AttentionBackward(Op):
         return *second, None, None, None
 
     def supports(self, kernel: dispatch.Kernel, *info: Any) -> str | None:
+        if info and kernel.family == "triton" and info[0].dropping:
+            return "has no dropout"
         return holds_heads(kernel, info[0], HEAD_BYTES) if info else None
 
     @rung("cpu/naive", writes=(0, 1, 2, 3))
