@@ -143,6 +143,26 @@ def test_an_optimizer_is_not_captured():
         optimizer.step()
 
 
+@pytest.mark.parametrize("loss", [
+    lambda x, y: F.binary_cross_entropy(x.sigmoid(), y.sigmoid()), lambda x, y: F.mse_loss(x, y), lambda x, y: F.huber_loss(x, y),
+    lambda x, y: F.binary_cross_entropy_with_logits(x, y.sigmoid()), lambda x, y: F.nll_loss(x.log_softmax(1), (y > 0).long()[:, 0]),
+    lambda x, y: F.kl_div(x.log_softmax(1), y.softmax(1)), lambda x, y: F.cross_entropy(x, y.softmax(1), label_smoothing=0.1),
+    lambda x, y: F.gaussian_nll_loss(x, y, y * y + 1.0), lambda x, y: x.logsumexp(1).sum() + F.cosine_similarity(x, y).sum(),
+], ids=["bce", "mse", "huber", "bce with logits", "nll", "kl", "soft labels", "gaussian", "logsumexp"])
+def test_losses_and_their_gradients_are_captured(loss):
+    x, y = tg.randn(4, 3, device="cuda"), tg.randn(4, 3, device="cuda")
+
+    def step(x, y):
+        x = x.detach().requires_grad_()
+        value = loss(x, y)
+        value.backward()
+        return value.detach(), x.grad
+
+    captured = tg.cuda.graph(step, x, y)
+    for got, want in zip(captured(y, x), step(y, x), strict=True):
+        assert tg.equal(got, want)
+
+
 def test_wrong_inputs_are_refused():
     f = tg.cuda.graph(lambda x: x + 1.0, tg.ones(2, 3, device="cuda"))
     with pytest.raises(RuntimeError, match=r"captured as float32 of shape \(2, 3\) on cuda:0, not float32 of shape \(3, 3\) on cuda:0"):

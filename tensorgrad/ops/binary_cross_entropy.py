@@ -27,8 +27,9 @@ class BinaryCrossEntropy(Op):
                 reduce: bool | None = None, reduction: str = "mean") -> Tensor:
         how = check_reduction("binary_cross_entropy", reduction, size_average, reduce)
         same_shape("binary_cross_entropy", input, target)
-        p = input.device.backend.to_numpy(input.array)
-        if not input.device.backend.capturing() and (bad := ~((p >= 0) & (p <= 1))).any():
+        p = input.array
+        if not input.device.backend.capturing() and bool((bad := ~((p >= 0) & (p <= 1))).any()):
+            bad = input.device.backend.to_numpy(bad)
             where = tuple(int(i) for i in np.argwhere(bad)[0])
             raise RuntimeError(f"binary_cross_entropy: input must lie in [0, 1]; it is {float(p[where])} at position {where} of "
                                f"{tuple(input.shape)}; binary_cross_entropy_with_logits takes scores of any size")

@@ -38,8 +38,8 @@ class CrossEntropy(Op):
         if not (target.dtype.is_floating_point and target.array.shape == input.array.shape and target.array.ndim):
             check_labels("cross_entropy", input, target, ignore_index)
             return fn.cross_entropy_labels(input, target, weight, ignore_index, reduction, label_smoothing)
-        if bool(np.isnan(t := input.device.backend.to_numpy(target.array)).any()):
-            where = tuple(int(i) for i in np.argwhere(np.isnan(t))[0])
+        if not input.device.backend.capturing() and bool((bad := target.array != target.array).any()):
+            where = tuple(int(i) for i in np.argwhere(input.device.backend.to_numpy(bad))[0])
             raise ValueError(f"cross_entropy: target has the probability NaN at position {where} of shape {tuple(target.shape)}")
         at = 0 if input.ndim == 1 else 1
         if label_smoothing:

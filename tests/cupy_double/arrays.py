@@ -52,7 +52,7 @@ class ndarray:
     @classmethod
     def view_of(cls, owner: ndarray, host: np.ndarray) -> ndarray:
         out = object.__new__(cls)
-        if not host.flags.writeable or 0 in host.strides:  # what NumPy protects, a diagonal for one, CuPy does not
+        if 0 in host.strides or not host.flags.writeable:  # what NumPy protects, a diagonal for one, CuPy does not
             host = writable(host)
         out.pointer, out.host, out.base = owner.pointer, host, owner.base if owner.base is not None else owner
         return out
@@ -144,7 +144,8 @@ class ndarray:
             raise AttributeError(f"CuPy arrays have no {name!r}")
         if name in ("T", "mT", "real"):
             return give((self,), getattr(self.host, name), None)
-        return functools.partial(_run, name, functools.partial(_method, name), self)
+        call = functools.partial(_method, name)
+        return functools.partial(_overwrite if name in ("fill", "sort", "partition", "put") else _run, name, call, self)
 
     def __getitem__(self, index: Any) -> ndarray:
         if any(isinstance(i, ndarray) and i.dtype == np.bool_ for i in (index if isinstance(index, tuple) else (index,))):
@@ -283,6 +284,13 @@ def _run(name: str, f: Any, /, *args: Any, **kwargs: Any) -> Any:
     return give(sources, result, again)
 
 
+def _overwrite(name: str, f: Any, /, *args: Any, **kwargs: Any) -> None:
+    """What changes its first argument and gives nothing back."""
+    taken, options = [take(a, name) for a in args], {k: take(v, name) for k, v in kwargs.items()}
+    _refuse_types(name, tuple(_flat(args)))
+    cuda.work(lambda: f(*taken, **options))
+
+
 def _refuse_types(name: str, sources: tuple) -> None:
     """TypeError for bfloat16 where CuPy has no kernel for it."""
     known = getattr(real, {"where": "cupy._sorting.search._where_ufunc"}.get(name, name), None) if real is not None else None
@@ -355,7 +363,8 @@ class _Function:
         if self.__name__ in ("array", "asarray", "ascontiguousarray") and args and not isinstance(args[0], ndarray):
             out = _from_host(*args, **kwargs)
             return out
-        return _run(self.__name__, self.host, *args, **kwargs)
+        run = _overwrite if self.__name__ in ("copyto", "put_along_axis", "fill_diagonal", "putmask", "place") else _run
+        return run(self.__name__, self.host, *args, **kwargs)
 
     def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
         if self.__name__ not in ("add", "multiply"):
