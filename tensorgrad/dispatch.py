@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, dtypes
+from . import backends, dtypes, triton
 from .errors import NoKernel, UserError
 
 HALF = ("float16", "bfloat16")
@@ -204,7 +204,8 @@ def _check(op: str, path: str, who: str) -> None:
     known = {k for d in _present() for o in _ops.values() if op in ("*", o.name, o.group) for k in kernels_of(d).get(o.name, {})}
     if path not in known and path not in {k.partition("/")[0] for k in known}:
         shown = sorted(known) if op != "*" else sorted({k.partition("/")[0] for k in known})
-        raise ValueError(f"{who}: {op} has no kernel {path!r}; there are: {', '.join(shown) or 'none'}")
+        absent = triton.absent() if path.partition("/")[0] == "triton" else None
+        raise ValueError(f"{who}: {op} has no kernel {path!r}; there are: {', '.join(shown) or 'none'}" + (f". {absent}" if absent else ""))
 
 
 def _present() -> list[str]:

@@ -138,3 +138,9 @@ def test_devices_that_are_not_there():
         tg.zeros(2, device="cpu:1")
     with pytest.raises(TypeError, match="expected a name such as 'cpu'"):
         tg.device(3)
+
+
+def test_a_family_that_is_not_installed_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(dispatch.triton, "absent", lambda: "Triton is not installed: pip install it")
+    with pytest.raises(ValueError, match=r"softmax has no kernel 'triton/v99'; there are: .*\. Triton is not installed: pip install it"):
+        tg.kernels.use("softmax", "triton/v99")
