@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 FARTHEST = 1 << 24  # elements: with such a step, places within a tile are numbers of 32 bits
@@ -19,14 +20,16 @@ def launches(out: Any, *given: Any) -> Iterator[tuple]:
 
 def steps_of(a: Any) -> tuple[int, ...]:
     """From one element to the next along two batch dimensions, rows and columns, in elements; 0 where there is but one, or no array."""
-    if a is None:
-        return 0, 0, 0, 0
-    size, missing = a.itemsize, 4 - a.ndim
-    found = tuple([s // size if n > 1 else 0 for s, n in zip(a.strides, a.shape, strict=True)])
+    return (0, 0, 0, 0) if a is None else _steps(a.shape, a.strides, a.itemsize)
+
+
+@lru_cache(4096)  # networks ask for the same few again and again
+def _steps(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> tuple[int, ...]:
+    found = tuple([s // size if n > 1 else 0 for s, n in zip(strides, shape, strict=True)])
     if max(found[-2:], default=0) > FARTHEST:
-        raise ValueError(f"Triton's matmul: an array of shape {tuple(a.shape)} has a step of {max(found[-2:])} elements between rows or "
+        raise ValueError(f"Triton's matmul: an array of shape {shape} has a step of {max(found[-2:])} elements between rows or "
                          f"columns, which is more than {FARTHEST}; copy it with .contiguous()")
-    return (0,) * missing + found
+    return (0,) * (4 - len(shape)) + found
 
 
 def grid_of_batches(out: Any) -> tuple[int, int]:
