@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,6 +44,8 @@ def test_arrays_on_the_device_are_understood():
 
 @pytest.mark.skipif(ctypes.util.find_library("cuda") is not None, reason="there is a CUDA driver here; tests marked gpu launch kernels")
 def test_a_launch_without_a_driver_is_an_error():
+    if "libcuda.so.1" in Path("/proc/self/maps").read_text():
+        pytest.skip("tests that ran before in this process have brought the stub of the driver")
     a = on_device((2, 2))
     with pytest.raises(RuntimeError, match="driver"):
         KERNELS["matmul", "cuda/v00_naive"](a, a, a)

@@ -6,6 +6,7 @@ Figures: not yet measured on a GPU.
 """
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import triton.language as tl
@@ -138,13 +139,14 @@ def by_parts(out: Any, x: Any, y: Any, *rest: Any) -> None:
             ACTIVATION=activation, BM=bm, BN=bn, num_warps=4, maxnreg=FREE)
 
 
-def movable(a: Any) -> bool | None:
+@lru_cache(4096)
+def movable(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> bool | None:
     """Whether tensor memory access moves a matrix: False by rows, True by columns (the matrix turned), None not at all."""
-    if a.ndim != 2 or not a.size or max(a.shape) >= 1 << 31:
+    if len(shape) != 2 or 0 in shape or max(shape) >= 1 << 31:
         return None
-    down, right = a.strides
+    down, right = strides
     for turned, near, far in ((False, right, down), (True, down, right)):
-        if near == a.itemsize and far > 0 and far % 16 == 0:
+        if near == size and far > 0 and far % 16 == 0:
             return turned
     return None
 
@@ -152,7 +154,7 @@ def movable(a: Any) -> bool | None:
 def by_tensor_memory(persistent: bool, precision: str, out: Any, x: Any, y: Any, d: Any = None, e: Any = None, alpha: Any = None,
                      beta: Any = None, activation: int = 0) -> None:
     """v09 and v10: Hopper's tensor memory access brings the tiles."""
-    a_turned, b_turned = movable(x), movable(y)
+    a_turned, b_turned = movable(x.shape, x.strides, x.itemsize), movable(y.shape, y.strides, y.itemsize)
     if a_turned is None or b_turned is None or address_of(x) % 16 or address_of(y) % 16:
         by_pointers(precision, (128, 128), 128 // out.itemsize, out, x, y, d, e, alpha, beta, activation)
         return

@@ -1,6 +1,7 @@
 """What a family of Triton kernels is written with: `@kernel` makes a launchable kernel, `@rung` gives dispatch a function that launches."""
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -65,8 +66,12 @@ def cdiv(a: int, b: int) -> int:
 
 def steps(array: Any) -> tuple[int, ...]:
     """The strides of an array in elements."""
-    size = array.itemsize
-    return tuple([s // size for s in array.strides])
+    return _steps(array.strides, array.itemsize)
+
+
+@functools.lru_cache(4096)  # networks ask for the same few again and again
+def _steps(strides: tuple[int, ...], size: int) -> tuple[int, ...]:
+    return tuple([s // size for s in strides])
 
 
 def address_of(array: Any) -> int:
@@ -74,8 +79,9 @@ def address_of(array: Any) -> int:
     return int(array.__array_interface__["data"][0] if INTERPRETED else array.data.ptr)
 
 
+@functools.cache
 def multiprocessors() -> int:
-    """Of the current GPU; the interpreter plays one with 4."""
+    """Of the first GPU that is asked for; the interpreter plays one with 4."""
     if INTERPRETED:
         return 4
     from ..._launcher import multiprocessors as asked
