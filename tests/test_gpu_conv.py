@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conv_calls import LAYOUTS, NUMPY, OPS, by_tma, close_enough, depthwise_only, fitting, layout, passes
 from on_gpu import kernels, rungs
-from test_conv_ladder import LAYOUTS, NUMPY, OPS, SHAPES, TILES, by_tma, close_enough, depthwise_only, fitting, layout, passes
+from test_conv_ladder import SHAPES, TILES
 
 pytestmark = pytest.mark.gpu
 KERNELS = {op: kernels(op) for op in OPS}

@@ -5,8 +5,8 @@ import ml_dtypes
 import numpy as np
 import planted
 import pytest
+from conv_calls import TOLERANCE, passes
 from planted import Call, Made
-from test_conv_ladder import TOLERANCE, passes
 
 pytestmark = planted.pytestmark
 

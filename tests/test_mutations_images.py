@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import planted
 import pytest
+from conv_calls import passes
 from planted import Call, Made
-from test_conv_ladder import passes
 from test_regions import regions
 
 from tensorgrad import dispatch
