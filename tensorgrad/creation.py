@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .arguments import is_number
 from .dtypes import dtype as DType
-from .op import is_number
 from .tensor import Tensor, as_device, wrap
 
 __all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "logspace",

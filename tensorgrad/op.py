@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import backends, dispatch, dtypes
+from .arguments import TENSOR_KINDS, explain, kind_of, sizes
 from .cases import Case
 from .dispatch import Kernel
 from .grad_mode import set_grad_enabled
@@ -29,7 +30,6 @@ from .tensor import Tensor, wrap
 Operand = Tensor | float
 Sizes = Sequence[int]
 _COMPARABLE = (Tensor, int, float, np.generic, np.ndarray, list)
-_TENSOR_KINDS = ("Tensor", "Tensor | None", "Operand", "Sequence[Tensor]")
 
 OBSERVERS: list[Callable[[Node, Any, tuple], None]] = []  # called with (ctx, output, arguments) after each op: anomaly mode, profiler
 
@@ -186,22 +186,18 @@ def register(op: Op) -> None:
             setattr(Tensor, dunder, entry)
 
 
-def _kind(parameter: inspect.Parameter) -> str:
-    return parameter.annotation if isinstance(parameter.annotation, str) else ""
-
-
 def _entry(op: Op) -> Callable[..., Any]:
     """The public function: gather edges, run `forward`, record. Generated, so that it has a real signature and is fast."""
     signature = inspect.signature(op.forward)
     params = [p for p in signature.parameters.values() if p.name != "ctx"]
-    tensors = [p for p in params if _kind(p) in _TENSOR_KINDS]
+    tensors = [p for p in params if kind_of(p) in TENSOR_KINDS]
     env: dict[str, Any] = {"OP": op, "FORWARD": op.forward, "Node": Node, "MODE": MODE, "edge_of": edge_of, "record": record,
                            "link_view": link_view, "check_inplace": check_inplace, "rebase": rebase, "Tensor": Tensor,
                            "OBSERVERS": OBSERVERS, "observe": observe, "explain": explain, "sizes": sizes, "partial": functools.partial,
                            "nth": _nth, "WRONG": (AttributeError, TypeError, ValueError)}
     head, call, body, tail = [], [], [], []
     for p in params:
-        if _kind(p) == "Sizes":
+        if kind_of(p) == "Sizes":
             head.append(f"*{p.name}_")
             tail.append(f"{p.name}=None")
             body.append(f"if {p.name} is None: {p.name} = sizes(OP, {p.name!r}, {p.name}_)")
@@ -232,7 +228,7 @@ def _entry(op: Op) -> Callable[..., Any]:
                       f"            ctx.edges = {_edges(tensors)}"]
         if op.mutates:
             first = params[0].name
-            each = f"for _t in {first}: " if _kind(params[0]) == "Sequence[Tensor]" else f"_t = {first}; "
+            each = f"for _t in {first}: " if kind_of(params[0]) == "Sequence[Tensor]" else f"_t = {first}; "
             lines += [f"        {each}check_inplace(_t, ctx.edges is not None, OP.name)"]
         lines += [f"        out = FORWARD(ctx, {', '.join(call)})", "    except WRONG as e:",
                   f"        raise explain(OP, {arguments}, e)", "    if ctx.edges is not None: record(ctx, out)"]
@@ -269,7 +265,7 @@ def _tracked(p: inspect.Parameter) -> str:
         "Tensor | None": "({0} is not None and " + one + ")",
         "Operand": "(isinstance({0}, Tensor) and " + one + ")",
         "Sequence[Tensor]": "any([" + one.format("t") + " for t in {0}])",
-    }[_kind(p)].format(p.name)
+    }[kind_of(p)].format(p.name)
 
 
 def _edges(tensors: list[inspect.Parameter]) -> str:
@@ -279,7 +275,7 @@ def _edges(tensors: list[inspect.Parameter]) -> str:
         "Operand": "edge_of({0}) if isinstance({0}, Tensor) else None,",
         "Sequence[Tensor]": "*[edge_of(t) for t in {0}],",
     }
-    return "(" + " ".join(one[_kind(p)].format(p.name) for p in tensors) + ")"
+    return "(" + " ".join(one[kind_of(p)].format(p.name) for p in tensors) + ")"
 
 
 def _nth(i: int, views: Callable[[Tensor], tuple[Tensor, ...]]) -> Callable[[Tensor], Tensor]:
@@ -383,70 +379,7 @@ def surround(wrapper: Around | None, on: bool = True, everything: bool = False) 
         op.call.__globals__["FORWARD"] = forward
 
 
-def tensors_among(args: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors among an op's arguments, those in lists too."""
-    for a in args:
-        if isinstance(a, Tensor):
-            yield a
-        elif isinstance(a, (list, tuple)):
-            yield from tensors_among(a)
-
-
-def mixed_devices(op: Op, args: tuple) -> RuntimeError | None:
-    """The error to raise where the tensors of a call are on several devices."""
-    names = [p.name for p in inspect.signature(op.forward).parameters.values() if p.name != "ctx"]
-    found = [(name, t.device) for name, a in zip(names, args, strict=False) for t in tensors_among([a])]
-    for name, where in found[1:]:
-        if where is not found[0][1]:
-            return RuntimeError(f"{op.name}: {found[0][0]} is on {found[0][1]} but {name} is on {where}; move one with .to(...)")
-    return None
-
-
 def observe(ctx: Node, out: Any, args: tuple) -> None:
     """Show an op's result to whoever watches."""
     for observer in list(OBSERVERS):
         observer(ctx, out, args)
-
-
-def explain(op: Op, args: tuple, error: Exception) -> Exception:
-    """The error to raise when one came from an argument that is no Tensor, or no number, where one is due; else that error itself."""
-    if str(error).startswith(f"{op.name}: "):
-        return error
-    mixed = mixed_devices(op, args)
-    if mixed is not None:
-        return mixed
-    params = [p for p in inspect.signature(op.forward).parameters.values() if p.name != "ctx"]
-    for p, a in zip(params, args, strict=True):
-        kind = _kind(p)
-        ok = isinstance(a, Tensor) or (kind == "Tensor | None" and a is None) or (kind == "Operand" and is_number(a))
-        if kind == "Sequence[Tensor]":
-            ok = isinstance(a, (list, tuple)) and all(isinstance(t, Tensor) for t in a)
-        if (kind == "float" and not is_number(a) and not isinstance(a, Tensor)) or (kind == "int" and not hasattr(a, "__index__")):
-            return TypeError(f"{op.name}: {p.name} must be a number{' without fraction' if kind == 'int' else ''}, not {a!r}")
-        if kind in _TENSOR_KINDS and not ok and not (a is None and p.default is None):
-            what = f"a {type(a).__name__}"
-            if isinstance(a, (list, tuple)):
-                what += " of " + ", ".join(sorted({type(t).__name__ for t in a}))
-            hint = "; tensorgrad.tensor(...) makes one" if isinstance(a, (np.ndarray, list)) else ""
-            return TypeError(f"{op.name}: {p.name} must be a {kind}, not {what}{hint}")
-    return error
-
-
-def sizes(op: Op, name: str, given: tuple) -> tuple[int, ...]:
-    """Sizes given one by one or as one sequence, as a tuple of ints."""
-    if len(given) == 1 and isinstance(given[0], (tuple, list)):
-        given = tuple(given[0])
-    for g in given:
-        if g.__class__ is not int:
-            break
-    else:
-        return given
-    try:
-        return tuple([int(g) if isinstance(g, Tensor) else g.__index__() for g in given])
-    except (AttributeError, TypeError):
-        raise TypeError(f"{op.name}: {name} must be ints, got {given!r}") from None
-
-
-def is_number(value: Any) -> bool:
-    """Whether `value` is a Python or NumPy number."""
-    return isinstance(value, (int, float, np.number, np.bool_))

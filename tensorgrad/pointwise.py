@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from . import backends, dispatch, dtypes
+from .arguments import is_number
 from .cases import Case, T, binary_shapes, unary_shapes
 from .dispatch import Kernel
 from .graph import Node
-from .op import Op, Operand, fn, is_number
+from .op import Op, Operand, fn
 from .second_order import gradients_of
 from .tensor import Tensor, wrap
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from .. import op as ops
 from .. import triton
+from ..arguments import mixed_devices, tensors_among
 from ..cuda import driver, memory, streams, transfers
 from ..device import device as Device
 
@@ -190,11 +191,11 @@ def _on_its_device(op: ops.Op, run: Any) -> Any:
     moves = op.name in ("to_device", "copy_", "to", "cuda")  # what copies between devices looks after them itself
 
     def there(*args: Any, **kwargs: Any) -> Any:
-        found = dict.fromkeys(t.device for t in ops.tensors_among(args) if t.device.type == "cuda")
+        found = dict.fromkeys(t.device for t in tensors_among(args) if t.device.type == "cuda")
         if not found or (moves and op.composite):
             return run(*args, **kwargs)
         if len(found) > 1 and not moves and not op.composite:
-            raise ops.mixed_devices(op, args[1:]) or RuntimeError(f"{op.name}: tensors of several GPUs: {', '.join(map(str, found))}")
+            raise mixed_devices(op, args[1:]) or RuntimeError(f"{op.name}: tensors of several GPUs: {', '.join(map(str, found))}")
         with streams.on(next(iter(found)).index or 0):
             return run(*args, **kwargs)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import backends
 from .. import op as ops
+from ..arguments import tensors_among
 from ..tensor import Tensor
 from . import streams
 from .streams import Stream
@@ -82,7 +83,7 @@ class CUDAGraph:
         """Hold the arrays that ops are given from outside; name the op that cannot be captured."""
         def hold(ctx: Any, out: Any, args: tuple) -> None:
             if streams.own.graph is self:
-                for t in ops.tensors_among(args):
+                for t in tensors_among(args):
                     if t.device.type == "cuda" and t.array.data.mem.ptr not in self._own:
                         self._held[t.array.data.mem.ptr] = t.array
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import is_number
 from ..cases import Case, T
 from ..graph import Node
-from ..op import Op, fn, is_number
+from ..op import Op, fn
 from ..tensor import Tensor, wrap
 
 MODES = ("constant", "reflect", "replicate", "circular")

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ...arguments import is_number
 from ...device import moved
-from ...op import is_number
 from ...tensor import Tensor, check_dim
 
 _ALL = slice(None)
