@@ -11,7 +11,7 @@ from planted import Call, Made, Preset
 
 from tensorgrad import dispatch
 from tensorgrad.ops.shared.indexing import pieces_of, runs_of
-from tensorgrad.ops.softmax import sliced
+from tensorgrad.ops.shared.rows import sliced
 
 pytestmark = planted.pytestmark
 

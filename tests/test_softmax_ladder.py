@@ -13,7 +13,7 @@ import pytest
 import tensorgrad as tg
 from tensorgrad import dispatch
 from tensorgrad.nn import functional as F
-from tensorgrad.ops.softmax import sliced
+from tensorgrad.ops.shared.rows import sliced
 
 emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
 OPS = ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward")

@@ -13,7 +13,7 @@ from ..graph import Node
 from ..op import Op, fn
 from ..tensor import Tensor, wrap
 from .shared.losses import check_labels, inverse, label_weights, mean_over
-from .softmax import kind_of_row, sliced
+from .shared.rows import kind_of_row, sliced
 
 
 def _wide(x: Any) -> Any:

@@ -16,7 +16,7 @@ from ..tensor import Tensor, wrap
 from ..workspace import get_workspace_limit
 from .matmul import MATMUL
 from .shared.losses import label_weights
-from .softmax import kind_of_row
+from .shared.rows import kind_of_row
 
 TILE = 128  # rows: chunks of whole tiles keep the products' blocks full
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..graph import Node
 from ..op import fn, rung
 from ..tensor import Tensor
-from .softmax import AlongDim, AlongDimBackward
+from .shared.rows import AlongDim, AlongDimBackward
 
 
 class LogSoftmax(AlongDim):
