@@ -18,6 +18,13 @@ import numpy as np
 
 from .. import dispatch, triton
 from . import cpu
+from .cpu import active as active  # the storage is cpu's
+from .cpu import address as address
+from .cpu import asarray as asarray
+from .cpu import capturing as capturing
+from .cpu import scalar as scalar
+from .cpu import synchronize as synchronize
+from .cpu import to_numpy as to_numpy
 
 families = ("cuda", "triton", "cpu")
 borrows = "cpu"
@@ -84,36 +91,6 @@ def check(index: int | None) -> int | None:
     return index
 
 
-def asarray(array: np.ndarray, non_blocking: bool = False) -> np.ndarray:
-    """Storage for a NumPy array: the array itself."""
-    return array
-
-
-def to_numpy(array: np.ndarray, non_blocking: bool = False) -> np.ndarray:
-    """The NumPy array behind a storage: the array itself."""
-    return array
-
-
-def scalar(array: np.ndarray) -> np.ndarray:
-    """Storage for a number: the array itself."""
-    return array
-
-
-def address(array: np.ndarray) -> int:
-    """Where the first element lies."""
-    return int(array.ctypes.data)
-
-
-def active() -> contextlib.AbstractContextManager[None]:
-    """Nothing: there is one of it."""
-    return contextlib.nullcontext()
-
-
-def capturing() -> bool:
-    """False: work is done at once."""
-    return False
-
-
 def load_kernels() -> Iterator[tuple]:
     """(op, rung, dtypes, source, writes, callable, chips, whether deterministic) of every CUDA kernel compiled for the emulator.
 
@@ -122,10 +99,6 @@ def load_kernels() -> Iterator[tuple]:
     yield from ext.kernels()
     if triton.INTERPRETED:
         yield from triton.load_kernels()
-
-
-def synchronize() -> None:
-    """Nothing to wait for: launches return when done."""
 
 
 def describe() -> list[tuple[str, str]]:
