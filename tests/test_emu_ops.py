@@ -8,27 +8,15 @@ A call is made in three orders of a block's threads, with asynchronous work late
 from __future__ import annotations
 
 import pytest
-from device_suite import TOLERANCE, check_error, check_gradients, check_values, floating, has_reference, unless_refused
+from device_suite import check_error, check_gradients_of_rung, check_rung, run_id, runs, with_dtypes
+from planted import ORDERS
 from sampling import OPS
 
-import tensorgrad as tg
 from tensorgrad import dispatch, triton
 
 emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
-ORDERS = ((0, False), (1, True), (2, False))  # seed of the thread order, whether asynchronous work happens at once
 FAMILY = "triton" if triton.INTERPRETED else "cuda"
 KERNELS = [(OPS[name], k) for name, kernels in sorted(dispatch.kernels_of("emu").items()) for k in kernels.values() if k.family == FAMILY]
-
-
-def _runs():
-    """(op, case, kernel) for every rung and case it may serve."""
-    for op, kernel in KERNELS:
-        for served in [op] + ([OPS[op.group]] if op.group in OPS else []):
-            yield from ((served, case, kernel) for case in served.cases() if case.error is None)
-
-
-def run_id(a):
-    return a.path if isinstance(a, dispatch.Kernel) else getattr(a, "name", repr(a))
 
 
 def in_each_order():
@@ -41,25 +29,17 @@ def in_each_order():
         emu.configure(seed=0, eager=False)
 
 
-RUNS = [r for r in _runs() if floating(r[1])]
-CHECKED = [(*r, dtype) for r in RUNS for dtype in sorted(r[2].dtypes & set(TOLERANCE)) if has_reference(r[0])]
+RUNS = runs(KERNELS)
 
 
-@pytest.mark.parametrize(("op", "case", "kernel", "dtype"), CHECKED, ids=run_id)
+@pytest.mark.parametrize(("op", "case", "kernel", "dtype"), with_dtypes(RUNS), ids=run_id)
 def test_a_rung_matches_the_reference(op, case, kernel, dtype):
-    with tg.kernels.use("*", kernel.path), unless_refused():
-        for _ in in_each_order():
-            check_values("emu", op, case, dtype, kernel.path)
+    check_rung("emu", op, case, kernel, dtype, in_each_order)
 
 
 @pytest.mark.parametrize(("op", "case", "kernel"), [r for r in RUNS if r[0].differentiable], ids=run_id)
 def test_gradients_are_those_of_cpu(op, case, kernel):
-    dtype = next((d for d in TOLERANCE if d in kernel.dtypes), None)
-    if dtype is None:
-        pytest.skip(f"{kernel.path} has no floating dtype")
-    with tg.kernels.use("*", kernel.path), unless_refused():
-        for _ in in_each_order():
-            check_gradients("emu", op, case, dtype, kernel.path)
+    check_gradients_of_rung("emu", op, case, kernel, in_each_order)
 
 
 WRONG = sorted({(op.name, repr(case)): (op, case) for op, _ in KERNELS for case in op.cases() if case.error is not None}.items())
