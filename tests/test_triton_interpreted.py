@@ -17,7 +17,9 @@ if triton.absent() or not triton.INTERPRETED:
 
 import triton.language as tl
 
+from tensorgrad.ops.shared.philox import words
 from tensorgrad.triton.runtime import kernel
+from tensorgrad.triton.shared.philox import philox4x32_10
 
 RUNGS = {(op, path): run for op, path, _, _, _, run, *_ in triton.load_kernels()}
 
@@ -48,6 +50,23 @@ def test_dot_takes_bfloat16():
     c = np.empty((16, 16), np.float32)
     product[1](c, a, b, N=16)
     near(c, a.astype(np.float64) @ b.astype(np.float64), 1e-6)
+
+
+@kernel
+def random_words(W, seed, first, N: tl.constexpr):
+    i = tl.arange(0, N)
+    a, b, c, d = philox4x32_10(seed, first + i)
+    tl.store(W + 4 * i, a)
+    tl.store(W + 4 * i + 1, b)
+    tl.store(W + 4 * i + 2, c)
+    tl.store(W + 4 * i + 3, d)
+
+
+@pytest.mark.parametrize(("seed", "block"), [(0, 0), (1, 1), (-1, 2**32 - 3), (2**62 + 5, 2**40)])
+def test_random_words_are_those_of_every_device(seed, block):
+    got = np.zeros(32, np.uint32)
+    random_words[1](got.view(np.int32), seed, block, N=8)
+    assert (got == words(seed % 2**64, block, 32)).all()
 
 
 @pytest.mark.parametrize("op", ["softmax", "log_softmax", "softmax_backward", "log_softmax_backward"])
