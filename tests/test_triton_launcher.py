@@ -131,6 +131,14 @@ def test_each_kind_of_call_is_compiled_once(driver):
     assert loads() == 7
 
 
+def test_of_an_int64_of_numpy_nothing_is_compiled_in(driver):
+    x, y = aligned((64,), np.float16), aligned((64,), np.float16)
+    for number in (1, 16, 7, -1, 1 << 40, -(1 << 63)):
+        offset[1](y, x, 5, np.int64(number), BLOCK=64)
+        assert driver.launches[-1].params == packed("QQiqQQ", address(y), address(x), 5, number, 0, 0)
+    assert sum(c == "cuModuleLoadData" for c in driver.calls) == 1
+
+
 def test_shared_memory_beyond_48_kb_is_asked_for(driver):
     a, b, y = aligned((128, 256), np.float16), aligned((256, 128), np.float16), aligned((128, 128), np.float32)
     shared_product[1](y, a, b, 256, BLOCK=128, num_stages=4, num_warps=4)

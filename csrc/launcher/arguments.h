@@ -60,6 +60,12 @@ inline int dtype_number(PyObject* array) {
     return type_number(descriptor.ptr());
 }
 
+// NumPy's int64: a number of which nothing is compiled in, such as a seed. Of an int its size matters, whether it is 1, whether 16 divides it.
+inline PyTypeObject* type_of_any_number() {
+    static PyObject* const type = py::object(py::module_::import("numpy").attr("int64")).release().ptr();
+    return reinterpret_cast<PyTypeObject*>(type);
+}
+
 // An array and the block of it that a tensor memory access moves: what becomes a CUtensorMap when a kernel takes it.
 struct Descriptor {
     uintptr_t address;
@@ -150,6 +156,9 @@ inline Argument read(PyObject* arg) {
         a.trait.kind = 't';
         a.descriptor = py::cast<const Descriptor*>(py::handle(arg));
         a.trait.dtype = int16_t(a.descriptor->dtype);
+    } else if (Py_TYPE(arg) == type_of_any_number()) {
+        a.trait.kind = 'l';
+        a.word = uint64_t(py::cast<int64_t>(py::handle(arg)));
     } else {
         a.trait.kind = 'p';
         a.word = address_of(arg);

@@ -51,6 +51,8 @@ class HostArray:
 
 def on_host(value: Any) -> Any:
     """An argument as the interpreter takes it."""
+    if isinstance(value, np.int64):
+        return int(value)
     return HostArray(value) if isinstance(value, np.ndarray) else value
 
 
