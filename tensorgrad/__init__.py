@@ -5,12 +5,10 @@ The names are PyTorch's. Functions come from the files of `ops/`, creation from 
 """
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from typing import Any
 
+from . import aliases, dispatch, dtypes, missing
 from . import autograd as autograd
-from . import dispatch, dtypes
 from . import kernels as kernels
 from . import ops as ops
 from .autograd import enable_grad as enable_grad
@@ -65,10 +63,5 @@ def is_floating_point(input: Tensor) -> bool:
     return input.is_floating_point()
 
 
-def __getattr__(name: str) -> Any:
-    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
-        return importlib.import_module(f"{__name__}.{name}")
-    import difflib
-
-    near = difflib.get_close_matches(name, [n for n in globals() if not n.startswith("_")], 1)
-    raise AttributeError(f"tensorgrad has no {name!r} yet" + (f"; the nearest is {near[0]!r}" if near else ""))
+aliases.install()
+__getattr__ = missing.of(__name__)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import dtypes
+from . import dtypes, missing
 from .grad_mode import enable_grad as enable_grad
 from .grad_mode import inference_mode as inference_mode
 from .grad_mode import is_grad_enabled as is_grad_enabled
@@ -258,4 +258,7 @@ def __getattr__(name: str) -> Any:
     for module, names in _LATER.items():
         if name in names:
             return getattr(importlib.import_module(f".{module}", __package__), name)
-    raise AttributeError(f"tensorgrad.autograd has no {name!r}")
+    return _missing(name)
+
+
+_missing = missing.of(__name__)

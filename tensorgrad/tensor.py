@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import autograd, dtypes, graph
+from . import autograd, dtypes, graph, missing
 from .device import CPU, device
 from .dtypes import dtype
 
@@ -50,6 +50,9 @@ class Tensor:
     _hooks: list[Callable] | None = None
     retains_grad = False  # whether retain_grad() was asked of this result of an operation
     __array_priority__ = 1000  # so that numpy_number * tensor comes here
+
+    if not TYPE_CHECKING:
+        __getattr__ = missing.attribute
 
     if TYPE_CHECKING:  # methods added by ops/
 

@@ -1,4 +1,5 @@
 """Data: data sets, samplers and the loader, with PyTorch's names; ready-made sets of images are in `data.sets`."""
+from .. import missing
 from .dataloader import DataLoader as DataLoader
 from .dataloader import default_collate as default_collate
 from .dataset import ConcatDataset as ConcatDataset
@@ -12,3 +13,5 @@ from .sampler import Sampler as Sampler
 from .sampler import SequentialSampler as SequentialSampler
 from .sampler import SubsetRandomSampler as SubsetRandomSampler
 from .sampler import WeightedRandomSampler as WeightedRandomSampler
+
+__getattr__ = missing.of(__name__)

@@ -1,8 +1,7 @@
 """Building blocks of networks: modules, layers, losses. Names and state_dict keys are PyTorch's."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from .. import missing
 from . import functional as functional
 from . import init as init
 from . import modules as modules
@@ -11,9 +10,5 @@ from .modules import Module as Module
 from .parameter import Buffer as Buffer
 from .parameter import Parameter as Parameter
 
-if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any: ...
-
-
 globals().update({name: c for name, c in vars(modules).items() if isinstance(c, type) and not name.startswith("_")})
+__getattr__ = missing.of(__name__)

@@ -7,16 +7,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .. import dispatch
+from .. import dispatch, missing
 from .. import ops as ops
 from ..op import Op
 from ..tensor import Tensor
-
-if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any: ...
 
 
 def _with_inplace(op: Op) -> Callable[..., Tensor]:
@@ -44,3 +40,4 @@ def _offer() -> None:
 
 
 _offer()
+__getattr__ = missing.of(__name__)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import missing
 from ..creation import from_numpy
 from ..dtypes import float32, float64
 from ..grad_mode import no_grad
@@ -187,3 +188,6 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     keep = np.ones((rows, cols), np.float32)
     np.put_along_axis(keep, order[:zeros], 0, axis=0)
     return tensor.mul_(from_numpy(keep).to(tensor.device))
+
+
+__getattr__ = missing.of(__name__)

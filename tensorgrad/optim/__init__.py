@@ -1,4 +1,5 @@
 """Optimizers and learning-rate schedules, with PyTorch's names, defaults and state_dict layout."""
+from .. import missing
 from . import lr_scheduler as lr_scheduler
 from .adadelta import Adadelta as Adadelta
 from .adagrad import Adagrad as Adagrad
@@ -7,3 +8,5 @@ from .adamw import AdamW as AdamW
 from .optimizer import Optimizer as Optimizer
 from .rmsprop import RMSprop as RMSprop
 from .sgd import SGD as SGD
+
+__getattr__ = missing.of(__name__)

@@ -1,2 +1,5 @@
 """PyTorch's paths to helpers: `utils.data`, `utils.checkpoint`, `utils.dlpack`."""
+from .. import missing
 from . import dlpack as dlpack
+
+__getattr__ = missing.of(__name__)
