@@ -212,7 +212,7 @@ def test_pickles_are_not_opened(path):
         tg.load(path)
     assert not os.path.exists(str(path) + ".ran")
     path.write_bytes(b"PK\x03\x04" + b"\0" * 100)
-    with pytest.raises(ValueError, match=r"this is a pickle, such as torch\.save writes"):
+    with pytest.raises(ValueError, match="damaged zip archive"):
         tg.load(path)
 
 

@@ -1,4 +1,4 @@
-"""`tg.save` and `tg.load`: tensors and plain data in one .safetensors file. Nothing is ever unpickled.
+"""Tensors and plain data in one .safetensors file.
 
 A safetensors file is: the header's length (8 bytes, little-endian), the header (JSON: for each tensor its dtype, shape and place),
 then the tensors' bytes. Around its tensors an object may have any nesting of dicts, lists, tuples, numbers, strings, bools and
@@ -11,15 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from . import dtypes
-from .atomic import write_atomic
-from .tensor import Size, Tensor, as_device, wrap
+from .. import dtypes
+from ..tensor import Size, Tensor, wrap
 
 FORMAT = 1  # of the structure in the metadata
 _STRUCTURE, _DIGEST = "tensorgrad", "sha256"
@@ -28,27 +26,13 @@ _CODES = {"bool": "BOOL", "uint8": "U8", "int8": "I8", "int16": "I16", "int32": 
 _BY_CODE = {code: dtypes.BY_NAME[name] for name, code in _CODES.items()}
 _LARGEST_HEADER = 100_000_000  # the format's own limit
 _PIECE = 1 << 24
-Path = str | os.PathLike[str]
 
 
-# ---------------------------------------------------------------- saving
-
-
-def save(obj: Any, path: Path | BinaryIO) -> None:
-    """Write `obj` to a file, or to something with `write`. The file at `path` is replaced as a whole, or stays as it was.
-
-    Tensors come back as plain tensors and dicts of any class as dicts.
-
-    TypeError names the place of what cannot be stored: `optimizer.state[0].foo: a function cannot be saved`.
-    """
+def write(obj: Any) -> Iterator[Any]:
+    """The file that holds `obj`, piece by piece. TypeError names the place of what cannot be stored."""
     tensors: dict[str, Tensor] = {}
     structure = _describe(obj, (), tensors, [])
-    chunks = _file(structure, tensors)
-    if hasattr(path, "write"):
-        for chunk in chunks:
-            path.write(chunk)
-    else:
-        write_atomic(path, chunks)
+    return _file(structure, tensors)
 
 
 def _describe(obj: Any, where: tuple, tensors: dict[str, Tensor], inside: list[int]) -> Any:
@@ -141,33 +125,12 @@ def _digest(structure: str, table: dict[str, Any]) -> Any:
     return hashlib.sha256((structure + json.dumps(table, sort_keys=True)).encode())
 
 
-# ---------------------------------------------------------------- loading
-
-
-def load(path: Path | BinaryIO, device: Any = None) -> Any:
-    """Read what `save` wrote, its tensors onto `device` (the CPU by default); they are plain tensors without history.
-
-    A safetensors file of another program gives a dict of its tensors. ValueError names the file and says what was found and
-    expected where it is cut off, changed or of another kind.
-    """
-    if hasattr(path, "read"):
-        return _read(path, getattr(path, "name", "the stream"), None, device)
-    with open(path, "rb") as f:
-        return _read(f, os.fspath(path), os.fstat(f.fileno()).st_size, device)
-
-
-def _read(f: Any, name: str, size: int | None, device: Any) -> Any:
-    def wrong(found: str) -> ValueError:
-        return ValueError(f"load: {name!r}: {found}")
-
+def read(f: BinaryIO, size: int, wrong: Any, device: Any) -> Any:
+    """The object in a file of `size` bytes, its tensors on `device`. `wrong(words)` makes the error."""
     head = f.read(8)
     if len(head) < 8:
         raise wrong(f"it has {len(head)} bytes; expected a safetensors file, which has at least 8")
     length = int.from_bytes(head, "little")
-    too_long = length > _LARGEST_HEADER or (size is not None and 8 + length > size)
-    if too_long and (head[:4] == b"PK\x03\x04" or head[:1] == b"\x80"):
-        raise wrong("this is a pickle, such as torch.save writes, and is not opened, for it could run any code; expected a safetensors "
-                    "file (safetensors.torch.save_file writes one in PyTorch)")
     if length > _LARGEST_HEADER:
         raise wrong(f"this is no safetensors file: expected the length of its header, but it begins with {head!r}, "
                     f"which would make that {length} bytes")
@@ -181,7 +144,7 @@ def _read(f: Any, name: str, size: int | None, device: Any) -> Any:
     except (ValueError, AttributeError, TypeError, RecursionError) as e:
         raise wrong(f"its header is not that of a safetensors file: {e}") from None
     total = _check_places(table, wrong)
-    if size is not None and size != 8 + length + total:
+    if size != 8 + length + total:
         found = "it is cut off" if size < 8 + length + total else "bytes follow its end"
         raise wrong(f"{found}: it has {size} bytes; expected {8 + length + total}")
     structure = metadata.get(_STRUCTURE) if isinstance(metadata, dict) else None
@@ -199,15 +162,14 @@ def _read(f: Any, name: str, size: int | None, device: Any) -> Any:
     if digest is not None and digest.hexdigest() != metadata.get(_DIGEST):
         raise wrong(f"it was changed after it was saved: its contents have the checksum {digest.hexdigest()[:12]}..., expected "
                     f"{str(metadata.get(_DIGEST))[:12]}...")
-    where = as_device(device)
-    loaded = {key: wrap(where.backend.asarray(a), where) for key, a in tensors.items()}
+    loaded = {key: wrap(device.backend.asarray(a), device) for key, a in tensors.items()}
     if structure is None:
         return {key: loaded[key] for key in table}
     try:
         described = json.loads(structure)
         version = described["version"]
         obj = _rebuild(described["object"], loaded) if version == FORMAT else None
-    except (KeyError, TypeError, ValueError) as e:
+    except (KeyError, TypeError, ValueError, RecursionError) as e:
         raise wrong(f"its structure cannot be read: {type(e).__name__} {e}") from None
     if version != FORMAT:
         raise wrong(f"it is of version {version}; this tensorgrad reads version {FORMAT}")
