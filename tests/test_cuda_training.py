@@ -72,7 +72,7 @@ def test_modules_and_their_gradients_are_those_of_cpu(make, shape):
         np.testing.assert_allclose(got, want, rtol=2e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD"])
 def test_optimizers_step_as_on_cpu(name):
     found = []
     for device in ("cpu", "cuda"):

@@ -27,6 +27,16 @@ CONFIGS = [
     ("Adadelta", {"lr": 0.5, "rho": 0.7, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
     ("Adagrad", {}),
     ("Adagrad", {"lr": 0.1, "lr_decay": 0.05, "weight_decay": 0.01, "initial_accumulator_value": 0.5, "maximize": True}),
+    ("Adamax", {}),
+    ("Adamax", {"lr": 0.05, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1, "maximize": True, "foreach": False}),
+    ("NAdam", {"weight_decay": 0.1}),
+    ("NAdam", {"lr": 0.02, "betas": (0.8, 0.99), "weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}),
+    ("RAdam", {"weight_decay": 0.1, "maximize": True}),
+    ("RAdam", {"lr": 0.02, "betas": (0.7, 0.9), "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("Rprop", {}),
+    ("Rprop", {"lr": 0.03, "etas": (0.3, 1.5), "step_sizes": (0.01, 0.1), "maximize": True}),
+    ("ASGD", {"lr": 0.1, "t0": 5}),
+    ("ASGD", {"lr": 0.1, "lambd": 0.1, "alpha": 0.5, "t0": 0, "weight_decay": 0.1, "maximize": True}),
 ]
 IDS = [f"{name} {options}" for name, options in CONFIGS]
 
@@ -87,6 +97,82 @@ def test_both_rungs_agree(name, options):
         results.append(values(params))
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"lr": 0.1, "beta2_decay": -0.5, "eps": (1e-4, 1e-2), "d": 2.0, "weight_decay": 0.1, "maximize": True}], ids=str)
+def test_adafactor_against_pytorch(options):
+    torch = pytest.importorskip("torch", reason="PyTorch, the optional oracle, is not installed")
+    ours = [p for p in parameters("float64") if p.numel()]
+    theirs = [torch.from_numpy(v).requires_grad_() for v in values(ours)]
+    a, b = optim.Adafactor(ours, **options), torch.optim.Adafactor(theirs, **options)
+    for step in range(12):
+        set_gradients(ours, step)
+        for p, q in zip(ours, theirs, strict=True):
+            q.grad = torch.from_numpy(p.grad.numpy().copy())
+        if step == 6:
+            stored, b_stored = copy.deepcopy(a.state_dict()), b.state_dict()
+            a = optim.Adafactor(ours, **options)
+            a.load_state_dict(stored)
+            for i, state in b_stored["state"].items():
+                assert {k: tuple(v.shape) for k, v in state.items()} == {k: tuple(v.shape) for k, v in stored["state"][i].items()}
+        a.step()
+        b.step()
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+def rosenbrock(lib, optimizer, steps=5, dtype="float64", resume=False, **options):
+    """Losses and parameters on the way along Rosenbrock's valley, in two parameters."""
+    xs = [lib.tensor(a, dtype=getattr(lib, dtype), requires_grad=True) for a in ([-1.5, 2.0], [[0.3, 1.1]])]
+    opt, losses = optimizer(xs, **options), []
+
+    def closure():
+        opt.zero_grad()
+        x = lib.cat([xs[0], xs[1].reshape(-1)])
+        loss = ((1 - x[:-1]) ** 2).sum() + 100 * ((x[1:] - x[:-1] ** 2) ** 2).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(steps):
+        if resume:
+            stored = copy.deepcopy(opt.state_dict())
+            opt = optimizer(xs, **options)
+            opt.load_state_dict(stored)
+        losses.append(float(opt.step(closure).detach()))
+    state = opt.state_dict()["state"][0]
+    return np.array(losses + [float(v) for x in xs for v in x.detach().reshape(-1)]), state
+
+
+@pytest.mark.parametrize("options", [
+    {"lr": 1e-3}, {"lr": 1e-3, "history_size": 2, "max_iter": 7}, {"line_search_fn": "strong_wolfe"},
+    {"line_search_fn": "strong_wolfe", "history_size": 3, "max_iter": 6, "max_eval": 9, "lr": 0.7},
+    {"line_search_fn": "strong_wolfe", "tolerance_change": 1e-2, "tolerance_grad": 1e-1},
+], ids=str)
+def test_lbfgs_against_pytorch(options):
+    torch = pytest.importorskip("torch", reason="PyTorch, the optional oracle, is not installed")
+    got, mine = rosenbrock(tg, optim.LBFGS, **options)
+    want, theirs = rosenbrock(torch, torch.optim.LBFGS, **options)
+    np.testing.assert_allclose(got, want, rtol=1e-8)
+    assert (mine["func_evals"], mine["n_iter"]) == (theirs["func_evals"], theirs["n_iter"])
+    assert set(mine) == set(theirs) - {"al"}  # scratch
+    np.testing.assert_array_equal(rosenbrock(tg, optim.LBFGS, resume=True, **options)[0], got)
+
+
+def test_lbfgs_finds_the_minimum():
+    got, _ = rosenbrock(tg, optim.LBFGS, steps=3, line_search_fn="strong_wolfe")
+    assert got[2] < got[1] < got[0]
+    x = tg.tensor([5.0, -3.0], requires_grad=True)
+    opt = optim.LBFGS([x], line_search_fn="strong_wolfe")
+
+    def closure():
+        opt.zero_grad()
+        loss = (x * x * tg.tensor([1.0, 30.0])).sum()
+        loss.backward()
+        return loss
+
+    opt.step(closure)
+    assert x.abs().max().item() < 1e-4
 
 
 def test_adam_against_numpy():
@@ -195,6 +281,20 @@ def test_closure_and_zero_grad():
     (lambda p: optim.RMSprop([p], alpha=-1), ValueError, "RMSprop: alpha"),
     (lambda p: optim.Adadelta([p], rho=1.5), ValueError, "Adadelta: rho must lie in [0, 1], got 1.5"),
     (lambda p: optim.Adagrad([p], lr_decay=-1), ValueError, "Adagrad: lr_decay"),
+    (lambda p: optim.Adamax([p], betas=(0.9, 1.0)), ValueError, "Adamax: betas[1] must lie in [0, 1), got 1.0"),
+    (lambda p: optim.NAdam([p], momentum_decay=-1), ValueError, "NAdam: momentum_decay"),
+    (lambda p: optim.RAdam([p], eps=-1), ValueError, "RAdam: eps"),
+    (lambda p: optim.Rprop([p], etas=(1.2, 0.5)), ValueError, "Rprop: etas must be a number in (0, 1) and one above 1, got (1.2, 0.5)"),
+    (lambda p: optim.ASGD([p], weight_decay=-1), ValueError, "ASGD: weight_decay"),
+    (lambda p: optim.Adamax([p], differentiable=True), NotImplementedError, "Adamax: differentiable=True is not supported"),
+    (lambda p: optim.Rprop([p], capturable=True), NotImplementedError, "Rprop: capturable=True is not supported"),
+    (lambda p: optim.Adafactor([p], beta2_decay=0.1), ValueError, "Adafactor: beta2_decay must not be positive, got 0.1"),
+    (lambda p: optim.Adafactor([p], d=0.5), ValueError, "Adafactor: d must be at least 1, got 0.5"),
+    (lambda p: optim.Adafactor([p], foreach=True), NotImplementedError, "Adafactor: foreach=True is not supported"),
+    (lambda p: optim.LBFGS([p], line_search_fn="armijo"), ValueError, "None or 'strong_wolfe', got 'armijo'"),
+    (lambda p: optim.LBFGS([{"params": [p]}, {"params": [tg.ones(1)]}]), ValueError, "one group of parameters only"),
+    (lambda p: optim.LBFGS([p, tg.ones(2, dtype=tg.float64)]), ValueError, "all parameters must be of one dtype"),
+    (lambda p: optim.LBFGS([p]).step(), TypeError, "LBFGS.step: needs a closure"),
     (lambda p: optim.SGD([]), ValueError, "the list of parameters is empty"),
     (lambda p: optim.SGD(p), TypeError, "must be a list of tensors, not one tensor"),
     (lambda p: optim.SGD([p, p]), ValueError, "parameter 1 of shape (2,) appears more than once"),

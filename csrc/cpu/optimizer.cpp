@@ -62,6 +62,11 @@ TG_KERNEL(adam_step, "cpu/fused", "float32 float64", StepKernel<steps::Adam>::ru
 TG_KERNEL(rmsprop_step, "cpu/fused", "float32 float64", StepKernel<steps::Rmsprop>::run<Fused>)
 TG_KERNEL(adagrad_step, "cpu/fused", "float32 float64", StepKernel<steps::Adagrad>::run<Fused>)
 TG_KERNEL(adadelta_step, "cpu/fused", "float32 float64", StepKernel<steps::Adadelta>::run<Fused>)
+TG_KERNEL(adamax_step, "cpu/fused", "float32 float64", StepKernel<steps::Adamax>::run<Fused>)
+TG_KERNEL(nadam_step, "cpu/fused", "float32 float64", StepKernel<steps::Nadam>::run<Fused>)
+TG_KERNEL(radam_step, "cpu/fused", "float32 float64", StepKernel<steps::Radam>::run<Fused>)
+TG_KERNEL(rprop_step, "cpu/fused", "float32 float64", StepKernel<steps::Rprop>::run<Fused>)
+TG_KERNEL(asgd_step, "cpu/fused", "float32 float64", StepKernel<steps::Asgd>::run<Fused>)
 
 }  // namespace
 }  // namespace tg

@@ -21,10 +21,19 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
 def check_number(optimizer: str, name: str, value: Any, rule: str = "not negative") -> None:
     """ValueError that names optimizer, hyperparameter and value when the value breaks the rule; NaN breaks each."""
     accept, words = _RANGES[rule]
+    if name == "lr" and isinstance(value, Tensor) and value.array.ndim == 0:
+        return  # its value may be another at each step
     if isinstance(value, Tensor) or not isinstance(value, (int, float)):
         raise TypeError(f"{optimizer}: {name} must be a number, got a {type(value).__name__}")
     if not accept(value):
         raise ValueError(f"{optimizer}: {name} {words}, got {value}")
+
+
+def refuse(optimizer: str, group: dict[str, Any], *options: str) -> None:
+    """NotImplementedError that names the first of these options of PyTorch's that a group asks for."""
+    for name in options:
+        if group.get(name):
+            raise NotImplementedError(f"{optimizer}: {name}={group[name]} is not supported; leave it out")
 
 
 class Optimizer:
@@ -39,6 +48,8 @@ class Optimizer:
     half-precision numbers is lost. The copy is made at the first step; load parameters before it, or the optimizer's state with them.
     Micikevicius et al., "Mixed precision training", ICLR 2018.
     """
+
+    own_shapes: tuple[str, ...] = ("step",)  # the state whose tensors have not the parameter's shape
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], master_weights: bool = False):
         if isinstance(params, Tensor):
@@ -141,8 +152,8 @@ class Optimizer:
             if params and params[0].device.backend.capturing():
                 raise RuntimeError(f"{self._name}.step cannot be captured in a graph: its numbers (learning rate, step count) change from "
                                    "step to step; tg.cuda.make_graphed captures the rest and steps after each replay")
-            if params:
-                self.update(params, group)
+            for some in ([p] for p in params) if group.get("foreach") is False else [params] if params else []:
+                self.update(some, group)
         return loss
 
     def state_dict(self) -> dict[str, Any]:
@@ -177,8 +188,8 @@ class Optimizer:
     def _restored(self, number: int, p: Tensor, name: str, value: Any) -> Any:
         if not isinstance(value, Tensor):
             return copy.deepcopy(value)
-        if name == "step":
-            return value.detach().clone()
+        if name in self.own_shapes:
+            return value.detach().clone() if value.ndim == 0 else value.detach().to(device=p.device, copy=True)
         if tuple(value.shape) != tuple(p.shape):
             raise ValueError(f"{self._name}.load_state_dict: {name} of parameter {number} has shape {tuple(value.shape)}, but the "
                              f"parameter has {tuple(p.shape)}")
@@ -190,6 +201,11 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
         return "\n".join([*lines, ")"])
+
+
+def scalar(p: Tensor, value: float = 0.0) -> Tensor:
+    """Something to count in: a float32 tensor without dimensions, on the CPU, as PyTorch's checkpoints have it."""
+    return p.new_full((), fill_value=value, dtype=dtypes.float32, device="cpu")
 
 
 def count_step(state: dict[str, Any]) -> float:

@@ -123,4 +123,101 @@ template <class T> struct Adadelta {
     }
 };
 
+// m = lerp(m, g, 1 - beta1); u = max(beta2 u, |g| + eps), which a NaN wins; p -= step_size m / u
+template <class T> struct Adamax {
+    static constexpr int STATES = 2;
+    static constexpr unsigned NEEDED = 3;
+    Gradient<T> gradient;
+    T step_size, first, keep, eps;
+
+    static Adamax make(const bool (&)[2], double step_size, double beta1, double beta2, double eps, double weight_decay, int64_t maximize) {
+        return {{weight_decay, maximize}, T(step_size), T(1 - beta1), T(beta2), T(eps)};
+    }
+    TG_STEP T operator()(T p, T g, T (&s)[2]) const {
+        g = gradient(p, g);
+        const T mean = s[0] = s[0] + first * (g - s[0]);
+        const T old = keep * s[1], now = std::abs(g) + eps;
+        const T top = s[1] = old > now || old != old ? old : now;
+        return p - step_size * mean / top;
+    }
+};
+
+// Adam's moments m and v; p = shrink p - (of_gradient g + of_mean m) / (sqrt(v) / root_correction + eps)
+template <class T> struct Nadam {
+    static constexpr int STATES = 2;
+    static constexpr unsigned NEEDED = 3;
+    Gradient<T> gradient;
+    T of_gradient, of_mean, correction, first, keep, second, eps, shrink;
+
+    static Nadam make(const bool (&)[2], double of_gradient, double of_mean, double root_correction, double beta1, double beta2, double eps,
+                      double weight_decay, double shrink, int64_t maximize) {
+        return {{weight_decay, maximize}, T(of_gradient), T(of_mean), T(1 / root_correction), T(1 - beta1), T(beta2), T(1 - beta2), T(eps),
+                T(shrink)};
+    }
+    TG_STEP T operator()(T p, T g, T (&s)[2]) const {
+        g = gradient(p, g);
+        const T mean = s[0] = s[0] + first * (g - s[0]);
+        const T square = s[1] = keep * s[1] + second * g * g;
+        return shrink * p - (of_gradient * g + of_mean * mean) / (std::sqrt(square) * correction + eps);
+    }
+};
+
+// Adam's moments m and v; p = shrink p - step_size m / (sqrt(v) + eps), without the divisor while the variance of v is not to be had
+template <class T> struct Radam {
+    static constexpr int STATES = 2;
+    static constexpr unsigned NEEDED = 3;
+    Gradient<T> gradient;
+    T step_size, first, keep, second, eps, shrink;
+    bool adaptive;
+
+    static Radam make(const bool (&)[2], double step_size, double beta1, double beta2, double eps, double weight_decay, double shrink,
+                      int64_t adaptive, int64_t maximize) {
+        return {{weight_decay, maximize}, T(step_size), T(1 - beta1), T(beta2), T(1 - beta2), T(eps), T(shrink), adaptive != 0};
+    }
+    TG_STEP T operator()(T p, T g, T (&s)[2]) const {
+        g = gradient(p, g);
+        const T mean = s[0] = s[0] + first * (g - s[0]);
+        const T square = s[1] = keep * s[1] + second * g * g;
+        return shrink * p - (adaptive ? step_size * mean / (std::sqrt(square) + eps) : step_size * mean);
+    }
+};
+
+// An element's own step: longer where the gradient kept its sign, shorter where it changed, and then not taken. p -= sign(g) step
+template <class T> struct Rprop {
+    static constexpr int STATES = 2;
+    static constexpr unsigned NEEDED = 3;
+    T sign, shorter, longer, least, most;
+
+    static Rprop make(const bool (&)[2], double shorter, double longer, double least, double most, int64_t maximize) {
+        return {maximize ? T(-1) : T(1), T(shorter), T(longer), T(least), T(most)};
+    }
+    TG_STEP T operator()(T p, T g, T (&s)[2]) const {
+        g = sign * g;
+        const T agrees = g * s[0];
+        const T step = s[1] * (agrees > T(0) ? longer : agrees < T(0) ? shorter : T(1));
+        s[1] = step < least ? least : step > most ? most : step;
+        s[0] = agrees < T(0) ? T(0) : g;
+        const T way = T(s[0] > T(0)) - T(s[0] < T(0));
+        return p - way * s[1];
+    }
+};
+
+// p = shrink p - eta g; mean of all p so far: ax += mu (p - ax), which is p itself where mu is 1
+template <class T> struct Asgd {
+    static constexpr int STATES = 1;
+    static constexpr unsigned NEEDED = 1;
+    Gradient<T> gradient;
+    T eta, shrink, mu;
+
+    static Asgd make(const bool (&)[1], double eta, double shrink, double mu, double weight_decay, int64_t maximize) {
+        return {{weight_decay, maximize}, T(eta), T(shrink), T(mu)};
+    }
+    TG_STEP T operator()(T p, T g, T (&s)[1]) const {
+        g = gradient(p, g);
+        p = shrink * p - eta * g;
+        s[0] = mu == T(1) ? p : s[0] + mu * (p - s[0]);
+        return p;
+    }
+};
+
 }  // namespace tg::steps

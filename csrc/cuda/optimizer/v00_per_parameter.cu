@@ -35,5 +35,10 @@ TG_KERNEL(adam_step, "cuda/v00_per_parameter", FLOATS, StepKernel<steps::Adam>::
 TG_KERNEL(rmsprop_step, "cuda/v00_per_parameter", FLOATS, StepKernel<steps::Rmsprop>::run<PerParameter>)
 TG_KERNEL(adagrad_step, "cuda/v00_per_parameter", FLOATS, StepKernel<steps::Adagrad>::run<PerParameter>)
 TG_KERNEL(adadelta_step, "cuda/v00_per_parameter", FLOATS, StepKernel<steps::Adadelta>::run<PerParameter>)
+TG_KERNEL(adamax_step, "cuda/v00_per_parameter", FLOATS, StepKernel<steps::Adamax>::run<PerParameter>)
+TG_KERNEL(nadam_step, "cuda/v00_per_parameter", FLOATS, StepKernel<steps::Nadam>::run<PerParameter>)
+TG_KERNEL(radam_step, "cuda/v00_per_parameter", FLOATS, StepKernel<steps::Radam>::run<PerParameter>)
+TG_KERNEL(rprop_step, "cuda/v00_per_parameter", FLOATS, StepKernel<steps::Rprop>::run<PerParameter>)
+TG_KERNEL(asgd_step, "cuda/v00_per_parameter", FLOATS, StepKernel<steps::Asgd>::run<PerParameter>)
 
 }  // namespace tg::optimizer

@@ -83,5 +83,10 @@ TG_KERNEL(adam_step, "cuda/v01_multi_tensor", FLOATS, StepKernel<steps::Adam>::r
 TG_KERNEL(rmsprop_step, "cuda/v01_multi_tensor", FLOATS, StepKernel<steps::Rmsprop>::run<MultiTensor>)
 TG_KERNEL(adagrad_step, "cuda/v01_multi_tensor", FLOATS, StepKernel<steps::Adagrad>::run<MultiTensor>)
 TG_KERNEL(adadelta_step, "cuda/v01_multi_tensor", FLOATS, StepKernel<steps::Adadelta>::run<MultiTensor>)
+TG_KERNEL(adamax_step, "cuda/v01_multi_tensor", FLOATS, StepKernel<steps::Adamax>::run<MultiTensor>)
+TG_KERNEL(nadam_step, "cuda/v01_multi_tensor", FLOATS, StepKernel<steps::Nadam>::run<MultiTensor>)
+TG_KERNEL(radam_step, "cuda/v01_multi_tensor", FLOATS, StepKernel<steps::Radam>::run<MultiTensor>)
+TG_KERNEL(rprop_step, "cuda/v01_multi_tensor", FLOATS, StepKernel<steps::Rprop>::run<MultiTensor>)
+TG_KERNEL(asgd_step, "cuda/v01_multi_tensor", FLOATS, StepKernel<steps::Asgd>::run<MultiTensor>)
 
 }  // namespace tg::optimizer
