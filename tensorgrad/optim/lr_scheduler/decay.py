@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ..optimizer import Optimizer
-from .scheduler import LRScheduler
+from .scheduler import LRScheduler, Rate
 
 
 class StepLR(LRScheduler):
@@ -17,7 +17,7 @@ class StepLR(LRScheduler):
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[Rate]:
         return self._scaled(self.gamma if self.last_epoch and self.last_epoch % self.step_size == 0 else 1.0)
 
 
@@ -28,7 +28,7 @@ class MultiStepLR(LRScheduler):
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[Rate]:
         return self._scaled(self.gamma ** self.milestones[self.last_epoch])
 
 
@@ -39,5 +39,5 @@ class ExponentialLR(LRScheduler):
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[Rate]:
         return self._scaled(self.gamma if self.last_epoch else 1.0)

@@ -3,10 +3,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from ..optimizer import Optimizer
-from .scheduler import LRScheduler
+from .scheduler import LRScheduler, Rate, check_optimizer, for_each_group, set_momentum
 
 
 class OneCycleLR(LRScheduler):
@@ -21,6 +20,7 @@ class OneCycleLR(LRScheduler):
                  steps_per_epoch: int | None = None, pct_start: float = 0.3, anneal_strategy: str = "cos", cycle_momentum: bool = True,
                  base_momentum: float | Sequence[float] = 0.85, max_momentum: float | Sequence[float] = 0.95, div_factor: float = 25.0,
                  final_div_factor: float = 1e4, three_phase: bool = False, last_epoch: int = -1):
+        check_optimizer(self, optimizer)
         if total_steps is None and epochs and steps_per_epoch:
             total_steps = epochs * steps_per_epoch
         if not isinstance(total_steps, int) or total_steps < 1:
@@ -35,8 +35,9 @@ class OneCycleLR(LRScheduler):
         self._ends = [turn, 2 * turn, total_steps - 1.0] if three_phase else [turn, total_steps - 1.0]
         if last_epoch == -1:
             groups = optimizer.param_groups
-            for group, top, low, high in zip(groups, _each(max_lr, groups, "max_lr"), _each(base_momentum, groups, "base_momentum"),
-                                             _each(max_momentum, groups, "max_momentum"), strict=True):
+            points = [for_each_group("OneCycleLR", groups, name, value) for name, value in (
+                ("max_lr", max_lr), ("base_momentum", base_momentum), ("max_momentum", max_momentum))]
+            for group, top, low, high in zip(groups, *points, strict=True):
                 group["initial_lr"] = top / div_factor
                 group["max_lr"], group["min_lr"] = top, top / div_factor / final_div_factor
                 if cycle_momentum:
@@ -45,7 +46,7 @@ class OneCycleLR(LRScheduler):
                     group["max_momentum"], group["base_momentum"] = high, low
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[Rate]:
         step = self.last_epoch
         if step > self.total_steps:
             raise ValueError(f"OneCycleLR: this is step {step}, but the cycle was planned for {self.total_steps} steps")
@@ -59,21 +60,10 @@ class OneCycleLR(LRScheduler):
         for group in self.optimizer.param_groups:
             rates.append(self._between(group[lr_points[phase]], group[lr_points[phase + 1]], done))
             if self.cycle_momentum:
-                momentum = self._between(group[momentum_points[phase]], group[momentum_points[phase + 1]], done)
-                if "betas" in group:
-                    group["betas"] = (momentum, *group["betas"][1:])
-                else:
-                    group["momentum"] = momentum
+                set_momentum(group, self._between(group[momentum_points[phase]], group[momentum_points[phase + 1]], done))
         return rates
 
     def _between(self, start: float, end: float, done: float) -> float:
         if self.anneal_strategy == "linear":
             return start + (end - start) * done
         return end + (start - end) / 2 * (1 + math.cos(math.pi * done))
-
-
-def _each(value: Any, groups: list, name: str) -> list[float]:
-    values = list(value) if isinstance(value, (list, tuple)) else [value] * len(groups)
-    if len(values) != len(groups):
-        raise ValueError(f"OneCycleLR: {len(values)} values of {name} for {len(groups)} parameter groups")
-    return values
