@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules, with PyTorch's names, defaults and state_dict layout."""
 from .. import missing
 from . import lr_scheduler as lr_scheduler
+from . import swa_utils as swa_utils
 from .adadelta import Adadelta as Adadelta
 from .adafactor import Adafactor as Adafactor
 from .adagrad import Adagrad as Adagrad
