@@ -9,8 +9,11 @@ import importlib
 import ml_dtypes
 import numpy as np
 import pytest
+from sampling import OPS
 
+import tensorgrad as tg
 from tensorgrad import triton
+from tensorgrad.op import fn
 
 if triton.absent() or not triton.INTERPRETED:
     pytest.skip(triton.absent() or "needs a process with TRITON_INTERPRET=1", allow_module_level=True)
@@ -148,3 +151,98 @@ def test_norms_of_long_rows(mean, dtype, monkeypatch):
     near(dx, want_rstd[:, None] * (gw - (gw.mean(1, keepdims=True) if mean else 0) - xhat * (gw * xhat).mean(1, keepdims=True)), tolerance)
     near(dw, (g.astype(np.float64) * xhat).sum(0), 1e-6)
     near(db, g.astype(np.float64).sum(0), 1e-6)
+
+
+def labelled(outer, n, inner):
+    """Scores, labels (the class 3 to be ignored among them), class weights."""
+    labels = np.random.default_rng(4).integers(0, n, (outer, inner))
+    labels[0, 0] = 3
+    return 5 * normal(outer, n, inner), labels, np.abs(normal(n, seed=2))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize(("outer", "n", "inner"), [(5, 77, 1), (2, 70, 37)])
+def test_cross_entropy_of_several_tiles(outer, n, inner, smoothing, monkeypatch):
+    """Rows of three tiles, and columns of which two programs take a part each; where rows are, losses and gradients in one kernel too."""
+    for name, value in (("TILE", 32), ("HELD", 16)):
+        monkeypatch.setattr(family("cross_entropy"), name, value)
+    x, t, w = labelled(outer, n, inner)
+    g = normal(outer, inner, seed=5)
+    own = (np.arange(n)[:, None] == t[:, None]) * 1.0
+    factors = ((1 - smoothing) * own + smoothing / n) * w[:, None].astype(np.float64) * (t != 3)[:, None]  # of -ln p_c
+    wide = x.astype(np.float64)
+    top = wide.max(1)
+    log_sum = np.log(np.exp(wide - top[:, None]).sum(1))
+    log_p = wide - (top + log_sum)[:, None]
+    want, slopes = -(factors * log_p).sum(1), np.exp(log_p) * factors.sum(1, keepdims=True) - factors
+    loss, *stats = np.full((3, outer, inner), np.nan, np.float32)
+    RUNGS["cross_entropy_labels", "triton/v01_online"](loss, *stats, x, t, w, outer, n, inner, 3, smoothing)
+    near(loss, want)
+    near(stats[0], top)
+    near(stats[1], log_sum)
+    dx = np.full_like(x, np.nan)
+    RUNGS["cross_entropy_labels_backward", "triton/v01_online"](dx, g, x, t, w, *stats, outer, n, inner, 3, smoothing)
+    near(dx, g[:, None].astype(np.float64) * slopes)
+    if inner == 1:
+        for given in (None, g[:, 0]):
+            scores, loss = x[:, :, 0].copy(), np.full(outer, np.nan, np.float32)
+            RUNGS["linear_cross_entropy", "triton/v01_online"](scores, loss, given, t[:, 0], w, 3, smoothing, 1)
+            near(loss, want[:, 0])
+            near(scores, slopes[:, :, 0] * (1 if given is None else given[:, None].astype(np.float64)))
+
+
+@pytest.mark.parametrize("state", [(5, 3), (2**64 - 3, 2**32 - 1)], ids=str)
+def test_dropout_of_several_programs_draws_what_every_device_draws(state, monkeypatch):
+    dropout, seed = family("dropout"), np.array(state[0], np.uint64).view(np.int64).item()
+    monkeypatch.setattr(dropout, "FOURS", 8)
+    monkeypatch.setattr(dropout, "TILE", 16)
+    limit = 3 << 30
+    for rows, run in ((75, 1), (9, 37), (9, 3)):
+        x, y = normal(rows, run), np.full((rows, run), np.nan, np.float32)
+        RUNGS["drop", "triton/v00_philox"](y, x, seed, state[1], limit, 2.0, 0.0, -7.0)
+        kept = words(*state, rows) < limit
+        assert (y == np.where(kept[:, None], 2 * x, -7)).all()
+    x, beside, bias = normal(15, 5), normal(15, 5, seed=1), normal(5, seed=2)
+    RUNGS["drop_add", "triton/v01_residual"](y := np.full_like(x, np.nan), x, beside, bias, seed, state[1], limit, 2.0)
+    near(y, beside + (x + bias.astype(np.float64)) * 2 * (words(*state, 75) < limit).reshape(15, 5), 1e-6)
+
+
+LAYOUTS = {
+    "in one line": lambda: [normal(3, 50), normal(3, 50, seed=1)],
+    "halves of rows": lambda: np.split(normal(3, 100), 2, axis=1),
+    "rows and a row": lambda: [normal(9, 5), normal(5)],
+    "by columns": lambda: [normal(5, 9).T, normal(9, 5)],
+    "four dimensions": lambda: [normal(2, 1, 3, 5), normal(3, 1, 5)],
+    "four that do not merge": lambda: [normal(2, 3, 4, 5), normal(3, 1, 5, 1).reshape(3, 5, 1)[:, ::5]],
+    "columns of one": lambda: [normal(40, 1), normal(1, 1)],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_chains_of_any_layout(layout, monkeypatch):
+    monkeypatch.setattr(family("chains"), "TILE", 32)
+    a, b = LAYOUTS[layout]()
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    y, g = np.full(shape, np.nan, np.float32), normal(*shape, seed=3)
+    RUNGS["swiglu", "triton/vectorized"](y, a, b)
+    near(y, OPS["swiglu"].reference(a.astype(np.float64), b.astype(np.float64)), 1e-6)
+    da, db = np.full((2, *shape), np.nan, np.float32)
+    RUNGS["swiglu_backward", "triton/vectorized"](da, db, g, a, b)
+    for got, want in zip((da, db), OPS["swiglu_backward"].reference(*[v.astype(np.float64) for v in (g, a, b)]), strict=True):
+        near(got, want, 1e-6)
+    for tanh in (0, 1):
+        RUNGS["bias_gelu_backward", "triton/vectorized"](y, g, a, b, tanh)
+        near(y, OPS["bias_gelu_backward"].reference(*[v.astype(np.float64) for v in (g, a, b)], tanh), 2e-6)
+
+
+def test_rows_by_their_numbers_of_several_tiles(monkeypatch):
+    monkeypatch.setattr(family("indexing"), "TILE", 64)
+    table, index = normal(6, 300), np.random.default_rng(1).integers(0, 6, 9)
+    y = np.full((9, 300), np.nan, np.float32)
+    RUNGS["embedding", "triton/pick"](y, table, index)
+    assert (y == table[index]).all()
+    want = OPS["add_rows"].reference(y.astype(np.float64), np.arange(9.0), None, index, 7)
+    for path in ("triton/v01_sorted", "triton/v02_pieces"):
+        with tg.kernels.use("add_rows", path):
+            x, scale = (tg.tensor(a, device="emu") for a in (y, np.arange(9, dtype=np.float32)))
+            near(fn.add_rows(x, scale, None, index, 7).cpu().numpy(), want, 1e-6)

@@ -87,7 +87,51 @@ def wide32(*shape):
     return array(*shape, dtype=np.float32)
 
 
+def numbers(*shape):
+    """Indices, labels."""
+    return array(*shape, dtype=np.int64)
+
+
+LABELLED = [(64, 1000, 1), (4, 50304, 1), (2, 100, 50)]  # positions, classes, and positions beside each other in memory
+
+
+def labelled(outer, n, inner, arrays, smoothing):
+    """Cross-entropy, `arrays` of numbers of positions to write or to read around the scores."""
+    lead, after = arrays
+    stats = [wide32(outer, inner)] * after
+    return [*lead(outer, n, inner), array(outer, n, inner), numbers(outer, inner), array(n), *stats, outer, n, inner, -100, smoothing]
+
+
+def losses(outer, n, inner):
+    """What forward writes: the loss and two statistics of each position."""
+    return [wide32(outer, inner)] * 3
+
+
+def of_losses(outer, n, inner):
+    """What is before the scores backward: their gradient, and the losses'."""
+    return [array(outer, n, inner), wide32(outer, inner)]
+
+
+WORDS = [0x9ABCDEF01234567, 5, 3 << 30]  # a seed, a block of its stream, the limit of words that keep
+HIDDEN = array(64, 768)
+
+
 CALLS = {
+    "cross_entropy_labels": [labelled(*sizes, (losses, 0), s) for sizes, s in zip(LABELLED, (0.0, 0.1, 0.1), strict=True)],
+    "cross_entropy_labels_backward": [labelled(*sizes, (of_losses, 2), s) for sizes, s in zip(LABELLED, (0.0, 0.1, 0.1), strict=True)],
+    "linear_cross_entropy": [[array(64, n), wide32(64), None, numbers(64), None, -100, s, 1]
+                             for n, s in ((1000, 0.0), (8192, 0.1), (50304, 0.1))],
+    "drop": [[array(1 << 16, 1), array(1 << 16, 1), *WORDS, 2.0, 0.0, 0.0], [array(64, 3136), array(64, 3136), *WORDS, 2.0, 0.5, -0.5]],
+    "drop_add": [[HIDDEN, HIDDEN, HIDDEN, array(768), *WORDS, 2.0]],
+    "bias_gelu": [[HIDDEN, HIDDEN, array(768), 0], [HIDDEN, HIDDEN, array(768), 1]],
+    "bias_gelu_backward": [[HIDDEN, HIDDEN, HIDDEN, array(768), tanh] for tanh in (0, 1)],
+    "swiglu": [[HIDDEN] * 3],
+    "swiglu_backward": [[HIDDEN] * 5, [array(2, 64, 50), array(2, 64, 50), array(2, 64, 50), array(2, 64, 50), array(64, 1)]],
+    "embedding": [[array(64, 768), array(500, 768), numbers(64)]],
+    "add_rows": [[array(500, 768), numbers(501), numbers(64), array(64, 768), None, numbers(64), None]],
+    "add_rows v02_pieces": [[array(500, 768), numbers(501), numbers(64), array(64, 768), numbers(64), numbers(64), array(64), wide(3, 768),
+                             numbers(600, 4), numbers(1, 3)]],
+    "row_dots": [[array(64), array(500, 768), array(500, 768), numbers(64), numbers(64)]],
     "attention": [attention(64, 0), attention(128, 1), attention(64, 0, masked=True)],
     "attention_backward": [attention_backward(64, 0), attention_backward(128, 1)],
     "attention_backward v01_flash": [attention_backward(64, 0)],

@@ -48,12 +48,13 @@ class AddRows(Op):
         return wrap(y, input.device)
 
     def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
-        if path not in ("cuda/v01_sorted", "cuda/v02_pieces"):
+        own = path.partition("/")[2]
+        if own not in ("v01_sorted", "v02_pieces"):
             return call
 
         def with_entries(y: Any, first: Any, order: Any, x: Any, source: Any, target: Any, scale: Any) -> None:
             sort_entries(first, order, target, xp)
-            pieces = pieces_of(first, xp.arange(len(y)), y.shape[1], xp) if path == "cuda/v02_pieces" else ()
+            pieces = pieces_of(first, xp.arange(len(y)), y.shape[1], xp) if own == "v02_pieces" else ()
             call(y, first, order, x, source, target, scale, *pieces)
 
         return with_entries
