@@ -136,6 +136,13 @@ def test_errors():
         init.dirac_(tg.empty(3, 3, 3), 2)
 
 
+def test_former_names():
+    t = tg.empty(3, 3)
+    with pytest.warns(FutureWarning, match=r"nn\.init\.eye is the former name of nn\.init\.eye_"):
+        assert init.eye(t) is t
+    assert t.tolist() == np.eye(3).tolist()
+
+
 def test_empty_tensors():
     for fn in (init.kaiming_uniform_, init.kaiming_normal_, init.orthogonal_, init.uniform_, init.ones_):
         assert fn(tg.empty(0, 4)).shape == (0, 4)

@@ -37,7 +37,7 @@ def S(*shape):
 
 IMAGE, SIGNAL, VECTOR, VOLUME = (F(2, 4, 6, 7),), (F(2, 4, 9),), (F(3, 4),), (F(2, 4, 3, 4, 5),)
 
-# (constructor, inputs). The constructor is evaluated in both packages.
+# (constructor, inputs, or None for what PyTorch cannot call). The constructor is evaluated in both packages.
 LAYERS = [
     ("Identity()", VECTOR), ("Linear(4, 3)", VECTOR), ("Linear(4, 3, bias=False)", (F(2, 5, 4),)),
     ("Bilinear(4, 3, 5)", (F(2, 4), F(2, 3))), ("Bilinear(4, 3, 5, bias=False)", (F(2, 4), F(2, 3))),
@@ -50,13 +50,17 @@ LAYERS = [
     ("ConvTranspose1d(4, 6, 3, stride=2, output_padding=1)", SIGNAL),
     ("ConvTranspose2d(4, 6, 3)", IMAGE), ("ConvTranspose2d(4, 6, 4, 2, 1, bias=False)", IMAGE),
     ("ConvTranspose2d(4, 6, (3, 2), stride=2, padding=1, output_padding=1, groups=2, dilation=2)", IMAGE),
+    ("ConvTranspose3d(4, 6, 2)", VOLUME), ("ConvTranspose3d(4, 6, (1, 2, 3), 2, 1, 1, 2, False, (2, 1, 1))", VOLUME),
+    ("MaxPool3d(2)", VOLUME), ("MaxPool3d((1, 2, 3), stride=2, padding=(0, 1, 1), ceil_mode=True)", VOLUME), ("AvgPool3d(2)", VOLUME),
+    ("AvgPool3d((1, 2, 3), 2, (0, 1, 1), True, False)", VOLUME), ("LPPool3d(2, 2, stride=1)", VOLUME),
+    ("AdaptiveAvgPool3d((2, None, 3))", VOLUME), ("AdaptiveMaxPool3d(2)", VOLUME),
     ("MaxPool1d(2)", SIGNAL), ("MaxPool2d(2)", IMAGE), ("MaxPool2d((3, 2), stride=2, padding=1, ceil_mode=True)", IMAGE),
     ("MaxPool2d(3, 1, dilation=2)", IMAGE), ("AvgPool1d(2)", SIGNAL), ("AvgPool1d(3, 2, 1, count_include_pad=False)", SIGNAL),
     ("AvgPool2d(2)", IMAGE), ("AvgPool2d((3, 2), 2, 1, True, False)", IMAGE), ("AvgPool2d(2, divisor_override=3)", IMAGE),
     ("AdaptiveAvgPool1d(4)", SIGNAL), ("AdaptiveAvgPool2d(1)", IMAGE), ("AdaptiveAvgPool2d((None, 3))", IMAGE),
     ("AdaptiveMaxPool1d(4)", SIGNAL), ("AdaptiveMaxPool2d((5, 3))", IMAGE), ("LPPool2d(2, 3, stride=2)", IMAGE), ("LPPool1d(2, 3)", SIGNAL),
     ("BatchNorm1d(4)", VECTOR), ("BatchNorm1d(4)", SIGNAL), ("BatchNorm2d(4)", IMAGE), ("BatchNorm3d(4)", VOLUME),
-    ("BatchNorm2d(4, eps=1e-3, momentum=0.3, affine=False)", IMAGE), ("BatchNorm2d(4, momentum=None)", IMAGE),
+    ("BatchNorm2d(4, eps=1e-3, momentum=0.3, affine=False)", IMAGE), ("SyncBatchNorm(4)", IMAGE), ("BatchNorm2d(4, momentum=None)", IMAGE),
     ("BatchNorm2d(4, track_running_stats=False)", IMAGE),
     ("LayerNorm(7)", IMAGE), ("LayerNorm((6, 7), eps=1e-3)", IMAGE), ("LayerNorm([7], elementwise_affine=False)", IMAGE),
     ("LayerNorm(7, bias=False)", IMAGE), ("RMSNorm(7)", IMAGE), ("RMSNorm((6, 7), eps=1e-3)", IMAGE),
@@ -94,6 +98,17 @@ LAYERS = [
     ("MultiheadAttention(8, 2)", (F(5, 3, 8),) * 3), ("MultiheadAttention(8, 2, batch_first=True, bias=False)", (F(3, 5, 8),) * 3),
     ("MultiheadAttention(8, 4, kdim=6, vdim=7)", (F(5, 3, 8), F(4, 3, 6), F(4, 3, 7))),
     ("MultiheadAttention(8, 2, add_bias_kv=True, add_zero_attn=True)", (F(5, 3, 8),) * 3), ("MultiheadAttention(8, 1)", (F(5, 8),) * 3),
+    *((f"TransformerEncoderLayer(8, 2, 12{more})", (F(5, 3, 8),)) for more in (
+        ", 0.0", ", 0.0, norm_first=True, activation='gelu'", ", 0.0, batch_first=True, bias=False", ", dropout=0, layer_norm_eps=1e-3")),
+    *((f"TransformerDecoderLayer(8, 2, 12{more})", (F(4, 3, 8), F(5, 3, 8))) for more in (
+        ", 0.0", ", 0.0, norm_first=True, activation='gelu'", ", 0.0, bias=False", ", dropout=0, layer_norm_eps=1e-3")),
+    ("TransformerEncoder(TransformerEncoderLayer(8, 2, 12, 0.0), 2)", (F(5, 3, 8),)),
+    ("TransformerEncoder(TransformerEncoderLayer(8, 2, 12, 0.0), 1, LayerNorm(8), False)", (F(5, 8),)),
+    ("TransformerDecoder(TransformerDecoderLayer(8, 2, 12, 0.0), 2, norm=LayerNorm(8))", (F(4, 3, 8), F(5, 3, 8))),
+    ("Transformer(8, 2, 1, 2, 12, 0.0)", (F(5, 3, 8), F(4, 3, 8))),
+    ("Transformer(8, 2, 1, 1, 12, 0.0, 'gelu', batch_first=True, norm_first=True, bias=False)", (F(3, 5, 8), F(3, 4, 8))),
+    *((f"RNNBase('{mode}', 4, 3, 2)", None) for mode in ("RNN_TANH", "RNN_RELU", "LSTM", "GRU")), ("RNNCellBase(4, 3, True, 2)", None),
+    ("LSTM(4, 5, 2, proj_size=3, bidirectional=True)", (F(5, 2, 4),)), ("LSTM(4, 5, bias=False, proj_size=3)", (F(5, 4),)),
     ("RNN(4, 3)", (F(5, 2, 4),)), ("RNN(4, 3, 2, 'relu', bidirectional=True)", (F(5, 2, 4), F(4, 2, 3))),
     ("RNN(4, 1, bias=False)", (F(1, 4),)),
     ("LSTM(4, 3)", (F(5, 4),)), ("LSTM(4, 3, 2, batch_first=True, bidirectional=True)", (F(2, 5, 4),)),
@@ -111,7 +126,8 @@ LAYERS = [
     ("HingeEmbeddingLoss(0.5)", (F(3, 4), S(3, 4))), ("SoftMarginLoss()", (F(3, 4), S(3, 4))),
     ("MarginRankingLoss(0.3)", (F(5), F(5), S(5))), ("CosineEmbeddingLoss(0.2)", (F(3, 4), F(3, 4), S(3))),
     ("MultiMarginLoss()", (F(3, 4), Z(4, 3))), ("MultiMarginLoss(p=2, margin=0.5)", (F(3, 4), Z(4, 3))),
-    ("MultiLabelSoftMarginLoss()", (F(3, 4), Z(2, 3, 4))),
+    ("MultiLabelSoftMarginLoss()", (F(3, 4), Z(2, 3, 4))), ("MultiLabelMarginLoss()", (F(3, 4), Z(4, 3, 4))),
+    ("CTCLoss()", (F(6, 2, 4), lambda rng: rng.integers(1, 4, (2, 3)), lambda rng: np.array([6, 5]), lambda rng: np.array([3, 2]))),
     ("TripletMarginLoss(swap=True)", (F(3, 4), F(3, 4), F(3, 4))), ("TripletMarginWithDistanceLoss(margin=0.5)", (F(3, 4),) * 3),
 ]
 
@@ -160,7 +176,10 @@ def test_constructor_signature(text):
     assert list(mine) == list(other)
     for a, b in zip(mine.values(), other.values(), strict=True):
         assert a.kind == b.kind
-        assert a.default == b.default or (a.default is b.default), a.name
+        if inspect.isroutine(b.default):  # an activation, the same one of either package
+            assert a.default is getattr(nn.functional, b.default.__name__)
+        else:
+            assert a.default == b.default or (a.default is b.default), a.name
 
 
 def tensors(out):
@@ -173,7 +192,10 @@ def close(a, b, what, rtol=1e-9):
     assert np.allclose(a, b, rtol=rtol, atol=1e-10, equal_nan=True), f"{what}: {np.abs(a - b).max()}"
 
 
-@pytest.mark.parametrize(("text", "inputs"), LAYERS, ids=[f"{i}-{x[0]}" for i, x in enumerate(LAYERS)])
+CALLED = [x for x in LAYERS if x[1] is not None]
+
+
+@pytest.mark.parametrize(("text", "inputs"), CALLED, ids=[f"{i}-{x[0]}" for i, x in enumerate(CALLED)])
 @pytest.mark.parametrize("training", [True, False])
 def test_values_and_gradients(text, inputs, training):
     random = "Dropout" in text or "RReLU" in text
@@ -211,12 +233,15 @@ def test_values_and_gradients(text, inputs, training):
         close(mine.numpy(), other, name)
 
 
-def test_max_unpool2d():
-    x = np.random.default_rng(0).normal(size=(2, 3, 6, 7))
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_max_unpool(dims):
+    shape = (2, 3, 5, 6, 7)[:2 + dims]
+    x = np.random.default_rng(0).normal(size=shape)
     for package, make in ((nn, tg.tensor), (torch.nn, torch.tensor)):
-        pool, unpool = package.MaxPool2d(2, return_indices=True), package.MaxUnpool2d(2)
+        pool, unpool = (getattr(package, f"Max{kind}{dims}d") for kind in ("Pool", "Unpool"))
+        pool, unpool = pool(2, return_indices=True), unpool(2)
         values, where = pool(make(x))
-        out = unpool(values, where, output_size=(2, 3, 6, 7))
+        out = unpool(values, where, output_size=shape)
         if package is nn:
             ours, text = out.numpy(), repr(unpool)
     assert np.array_equal(ours, out.numpy())
@@ -251,7 +276,8 @@ def test_dropout_between_recurrent_layers():
     (lambda: nn.RNN(3, 4, nonlinearity="sine"), "nonlinearity must be 'tanh' or 'relu', got 'sine'"),
     (lambda: nn.LSTM(3, 4, dropout=2), "dropout must be a probability from 0 to 1, got 2"),
     (lambda: nn.GRU(0, 4), "input_size must be greater than zero, got 0"),
-    (lambda: nn.LSTM(3, 4, proj_size=2), "proj_size 2 is not supported"),
+    (lambda: nn.LSTM(3, 4, proj_size=4), "proj_size must be 0 or, for an LSTM, below hidden_size 4, got 4"),
+    (lambda: nn.RNNBase("RNN_SINE", 3, 4), "mode must be one of RNN_TANH, RNN_RELU, LSTM, GRU, not 'RNN_SINE'"),
     (lambda: nn.GRU(3, 4)(tg.ones(2, 2, 5)), r"GRU: input has 5 features \(dim 2 of \(2, 2, 5\)\), expected 3"),
     (lambda: nn.GRU(3, 4)(tg.ones(3)), "GRU: input must have 2 or 3 dimensions"),
     (lambda: nn.GRU(3, 4)(tg.ones(2, 2, 3), tg.ones(2, 2, 4)), r"GRU: a state has shape \(2, 2, 4\), expected \(1, 2, 4\)"),
@@ -261,10 +287,52 @@ def test_recurrent_layers_refuse(call, message):
         call()
 
 
+def test_batch_norms_as_synchronised_ones():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.BatchNorm1d(4, affine=False))).eval()
+    before = {k: v.array for k, v in net.state_dict().items()}
+    made = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    assert made is net
+    assert type(made[1]) is type(made[2][0]) is nn.SyncBatchNorm
+    assert not made[1].training
+    assert all(v.array is before[k] for k, v in made.state_dict().items())
+    assert list(made.state_dict()) == list(before)
+    with pytest.raises(NotImplementedError, match="process_group must be None"):
+        nn.SyncBatchNorm(3, process_group=1)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("floating", [True, False])
+def test_transformer_with_masks(batch_first, floating):
+    ours, theirs = both(f"Transformer(8, 2, 1, 2, 12, 0.0, batch_first={batch_first})")
+    rng, results = np.random.default_rng(0), []
+    src, tgt = rng.normal(size=(3, 5, 8)), rng.normal(size=(3, 4, 8))
+    padding = np.arange(5) >= np.array([5, 3, 4])[:, None]
+    for layer, package in ((ours, tg), (theirs, torch)):
+        make = package.tensor
+        causal = type(layer).generate_square_subsequent_mask(4, dtype=package.float64)
+        causal = causal if floating else causal < 0
+        x, y = (make(a if batch_first else a.swapaxes(0, 1)).requires_grad_() for a in (src, tgt))
+        out = layer(x, y, tgt_mask=causal, src_key_padding_mask=make(padding), memory_key_padding_mask=make(padding), tgt_is_causal=True)
+        (out * out).sum().backward()
+        results.append([out.detach(), x.grad, y.grad, *(p.grad for p in layer.parameters())])
+    for a, b in zip(*results, strict=True):
+        close(a.numpy(), b, "masked")
+
+
+def test_transformers_refuse():
+    with pytest.raises(RuntimeError, match="activation must be 'relu', 'gelu' or a function, not 'sine'"):
+        nn.TransformerEncoderLayer(8, 2, activation="sine")
+    net = nn.Transformer(8, 2, 1, 1, 8)
+    with pytest.raises(RuntimeError, match=r"src \(5, 3, 8\) and tgt \(5, 2, 8\) have batches of different sizes"):
+        net(tg.ones(5, 3, 8), tg.ones(5, 2, 8))
+    with pytest.raises(RuntimeError, match="must be d_model, 8"):
+        net(tg.ones(5, 3, 7), tg.ones(5, 3, 8))
+
+
 def test_every_layer_is_in_the_table():
     tested = {x[0].partition("(")[0] for x in LAYERS}
     elsewhere = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "NonDynamicallyQuantizableLinear",
-                 "NLLLoss2d", "MaxUnpool2d"}
+                 "NLLLoss2d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d"}
     ours = {n for n, c in vars(nn).items() if isinstance(c, type) and issubclass(c, nn.Module) and not n.startswith("_")}
     assert not ours - tested - elsewhere
     assert not tested - ours

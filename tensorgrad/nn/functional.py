@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import dispatch, missing
 from .. import ops as ops
-from ..op import Op
+from ..op import Op, fn
 from ..tensor import Tensor
 
 
@@ -37,7 +37,21 @@ def _offer() -> None:
                 globals().setdefault(name, _with_inplace(op) if own else op.call)
             if op.inplace:
                 globals().setdefault(op.name + "_", getattr(Tensor, op.name + "_"))
+            if "return_indices" in inspect.signature(op.call).parameters:  # PyTorch's other name for a pool that gives them
+                globals().setdefault(op.name + "_with_indices", functools.partial(op.call, return_indices=True))
 
 
 _offer()
+
+
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` by nearest neighbours."""
+    return fn.interpolate(input, size, scale_factor)
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` of images with the corners aligned, bilinear."""
+    return fn.interpolate(input, size, scale_factor, "bilinear", True)
+
+
 __getattr__ = missing.of(__name__)

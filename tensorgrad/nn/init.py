@@ -4,7 +4,10 @@ The drawing functions take `generator=`, a `tensorgrad.Generator`; without one t
 """
 from __future__ import annotations
 
+import functools
 import math
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -188,6 +191,23 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     keep = np.ones((rows, cols), np.float32)
     np.put_along_axis(keep, order[:zeros], 0, axis=0)
     return tensor.mul_(from_numpy(keep).to(tensor.device))
+
+
+def _without_underscore(name: str) -> Callable[..., Tensor]:
+    """PyTorch's former name of one of the functions above."""
+    function = globals()[name]
+
+    @functools.wraps(function)
+    def former(*args: Any, **kwargs: Any) -> Tensor:
+        warnings.warn(f"nn.init.{name[:-1]} is the former name of nn.init.{name}", FutureWarning, stacklevel=2)
+        return function(*args, **kwargs)
+
+    return former
+
+
+uniform, normal, constant, eye, dirac, xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal, orthogonal, sparse = map(
+    _without_underscore, ("uniform_", "normal_", "constant_", "eye_", "dirac_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_",
+                          "kaiming_normal_", "orthogonal_", "sparse_"))
 
 
 __getattr__ = missing.of(__name__)

@@ -167,3 +167,13 @@ class ConvTranspose2d(_ConvTranspose):
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         return F.conv_transpose2d(input, self.weight, self.bias, self.stride, self.padding, self._output_padding(input, output_size),
                                   self.groups, self.dilation)
+
+
+class ConvTranspose3d(_ConvTranspose):
+    """The transpose (gradient with respect to the input) of Conv3d, as a layer."""
+
+    dims = 3
+
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        return F.conv_transpose3d(input, self.weight, self.bias, self.stride, self.padding, self._output_padding(input, output_size),
+                                  self.groups, self.dilation)
