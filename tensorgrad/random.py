@@ -78,14 +78,26 @@ def signed64(value: int) -> int:
 
 default_generator = Generator()
 _of_devices: dict[Any, Generator] = {}
+_here = threading.local()  # `generator`: the one `drawing_from` put in the place of the default one, in this thread
 
 
 def generator_of(device: Any) -> Generator:
     """The default generator of a device: of each GPU its own, of cpu and emu `default_generator`."""
     if device.index is None:
-        return default_generator
+        return getattr(_here, "generator", default_generator)
     known = _of_devices.get(device)
     return known or _of_devices.setdefault(device, Generator(device).manual_seed(default_generator.initial_seed()))
+
+
+@contextlib.contextmanager
+def drawing_from(generator: Generator) -> Iterator[None]:
+    """A context in which this thread draws from `generator` where it would from the default one."""
+    former = getattr(_here, "generator", default_generator)
+    _here.generator = generator
+    try:
+        yield
+    finally:
+        _here.generator = former
 
 
 def manual_seed(seed: int) -> Generator:

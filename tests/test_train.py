@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import fails, metrics, process, run, same_weights
-from test_data import csv_file, idx_bytes, idx_contents, idx_folder, table
+from test_data_sets import csv_file, idx_bytes, idx_contents, idx_folder, table
 
 import tensorgrad as tg
 from tensorgrad.cli import main

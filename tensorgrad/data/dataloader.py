@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,8 +14,10 @@ from .. import creation, cuda, random
 from ..op import fn
 from ..random import Generator
 from ..tensor import Tensor
-from .dataset import Dataset
+from .dataset import Dataset, IterableDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, generator_of
+
+_ODD = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: streams of neighbouring positions lie far apart
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -60,8 +63,9 @@ class DataLoader:
     """Iterates over a data set in batches.
 
     `shuffle` draws a new order each epoch from `generator` (the default one if None). `sampler` or `batch_sampler` replace it.
-    `num_workers` threads prepare `prefetch_factor` batches each in advance; the order of batches does not depend on them. (Items
-    that draw random numbers should then do so from a generator made from their index.) `batch_size=None` gives single items.
+    `num_workers` threads prepare `prefetch_factor` batches each in advance. What is loaded does not depend on them: while an item is made,
+    random numbers come from a stream of its own, which follows from the loader's generator at the start of the epoch and the item's
+    index. `batch_size=None` gives single items. An `IterableDataset` is gone through in its own order, by one thread.
     `pin_memory` puts batches where a GPU reads them by itself (`x.to("cuda", non_blocking=True)`), if there is one. `persistent_workers`
     is taken for compatibility: threads have nothing to keep.
 
@@ -73,7 +77,10 @@ class DataLoader:
                  collate_fn: Callable[[list], Any] | None = None, pin_memory: bool = False, drop_last: bool = False, timeout: float = 0,
                  worker_init_fn: Callable[[int], None] | None = None, multiprocessing_context: Any = None,
                  generator: Generator | None = None, *, prefetch_factor: int | None = None, persistent_workers: bool = False):
-        if not hasattr(dataset, "__getitem__"):
+        iterable = isinstance(dataset, IterableDataset)
+        if iterable and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ValueError("DataLoader: an IterableDataset has an order of its own; shuffle, sampler and batch_sampler cannot go with it")
+        if not iterable and not hasattr(dataset, "__getitem__"):
             raise TypeError(f"DataLoader: a {type(dataset).__name__} has no items to ask for by number; define __getitem__ and __len__")
         if num_workers < 0 or timeout < 0:
             raise ValueError(f"DataLoader: num_workers and timeout must not be negative, got {num_workers} and {timeout}")
@@ -88,7 +95,8 @@ class DataLoader:
         if batch_size is None and drop_last:
             raise ValueError("DataLoader: drop_last needs batches; batch_size=None gives single items")
         if sampler is None and batch_sampler is None:
-            sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)  # type: ignore[arg-type]
+            sampler = (dataset if iterable else RandomSampler(dataset, generator=generator) if shuffle  # type: ignore[assignment, arg-type]
+                       else SequentialSampler(dataset))  # type: ignore[arg-type]
         if batch_size is not None and batch_sampler is None:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)  # type: ignore[arg-type]
         self.dataset, self.batch_size, self.drop_last, self.num_workers = dataset, batch_size, drop_last, num_workers
@@ -100,6 +108,8 @@ class DataLoader:
         self._start: tuple[int, int] | None = None  # the generator's state when the epoch began
         self._position = 0  # batches given out since
         self._resuming = False
+        self._seed = 0  # of the epoch's items
+        self._iterable = iterable
 
     def __len__(self) -> int:
         return len(self._order())  # type: ignore[arg-type]
@@ -114,6 +124,9 @@ class DataLoader:
         else:
             self._start, self._position = drawn_from.get_state(), 0
             keys = iter(self._order())
+            drawn_from.reserve(1)  # the next epoch begins elsewhere, even if nothing was drawn for an order
+        seed, position = self._start
+        self._seed = (seed + _ODD * (position + 1)) % (1 << 64)
         self._resuming = False
         keys = itertools.islice(keys, self._position, None)
         return self._counted(self._prefetched(keys) if self.num_workers else map(self._load, keys))
@@ -135,16 +148,33 @@ class DataLoader:
         self._start, self._position = None, 0
 
     def _load(self, key: Any) -> Any:
-        made = self._batch(key)
+        first = key[0] if self.batch_sampler is not None and len(key) else key
+        with random.drawing_from(self._stream(first, 1)):
+            made = self._batch(key)
         return pinned(made) if self.pin_memory and cuda.is_available() else made
 
     def _batch(self, key: Any) -> Any:
+        if self._iterable:
+            return key if self.batch_sampler is None else self.collate_fn(key)
         if self.batch_sampler is None:
-            return self.dataset[key]
+            return self._item(key)
         batch = getattr(self.dataset, "batch", None)
         if batch is not None and self.collate_fn is default_collate:
             return batch(key)
-        return self.collate_fn([self.dataset[i] for i in key])
+        return self.collate_fn([self._item(i) for i in key])
+
+    def _item(self, key: Any) -> Any:
+        with random.drawing_from(self._stream(key, 0)):
+            return self.dataset[key]
+
+    def _stream(self, key: Any, kind: int) -> Generator:
+        """Where random numbers come from while an item (kind 0) or the batch that begins with it (1) is made."""
+        if self._iterable:
+            key = self._position
+        number = int(key) if isinstance(key, (int, np.integer)) else zlib.crc32(repr(key).encode())
+        generator = Generator()
+        generator.set_state((self._seed, (number % (1 << 29) * 2 + kind) << 32))
+        return generator
 
     def _prefetched(self, keys: Iterator[Any]) -> Iterator[Any]:
         numbers = itertools.count()

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -25,6 +25,36 @@ class Dataset(Generic[Item]):
 
     def __add__(self, other: Dataset) -> ConcatDataset:
         return ConcatDataset([self, other])
+
+
+class IterableDataset(Dataset):
+    """A data set that can only be gone through: define `__iter__`. A loader takes its items in the order they come."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"{type(self).__name__} must define __iter__")
+
+
+class ChainDataset(IterableDataset):
+    """Several data sets that can be gone through, one after the other."""
+
+    def __init__(self, datasets: Iterable[Iterable]):
+        self.datasets = list(datasets)
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.chain.from_iterable(self.datasets)
+
+
+class MapDataset(Dataset):
+    """`function` of each item: `MapDataset(data, lambda item: (augment(item[0]), item[1]))`. Computed anew at each access."""
+
+    def __init__(self, dataset: Dataset | Sequence, function: Callable[[Any], Any]):
+        self.dataset, self.function = dataset, function
+
+    def __getitem__(self, index: int) -> Any:
+        return self.function(self.dataset[index])
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
 
 
 class TensorDataset(Dataset):
@@ -105,6 +135,25 @@ def random_split(dataset: Dataset, lengths: Sequence[int | float], generator: Ge
     order = randperm(total, generator=generator).tolist()
     ends = list(itertools.accumulate(counts))
     return [Subset(dataset, order[end - n : end]) for n, end in zip(counts, ends, strict=True)]
+
+
+def k_fold(dataset: Dataset, k: int, labels: Sequence[Any] | Tensor | None = None,
+           generator: Generator | None = None) -> list[tuple[Subset, Subset]]:
+    """k pairs (training, validation) of subsets, the data in random order: each item is in one validation set and k - 1 training sets.
+
+    With `labels`, one for each item, each fold has its share of every label (stratified). Sizes differ by one at most; of each label too.
+    """
+    total = len(dataset)  # type: ignore[arg-type]
+    if not isinstance(k, int) or not 2 <= k <= total:
+        raise ValueError(f"k_fold: k must be an int from 2 to the {total} items of the data set, got {k!r}")
+    order = randperm(total, generator=generator).numpy()
+    if labels is not None:
+        known = np.asarray(labels.tolist() if isinstance(labels, Tensor) else labels)
+        if known.shape != (total,):
+            raise ValueError(f"k_fold: labels must be one for each of the {total} items, got shape {known.shape}")
+        order = order[np.argsort(known[order], kind="stable")]  # dealt out label by label
+    folds = [np.sort(order[i::k]).tolist() for i in range(k)]
+    return [(Subset(dataset, sorted(itertools.chain(*folds[:i], *folds[i + 1:]))), Subset(dataset, folds[i])) for i in range(k)]
 
 
 def _what(value: Any) -> str:
