@@ -124,7 +124,8 @@ class DataLoader:
         else:
             self._start, self._position = drawn_from.get_state(), 0
             keys = iter(self._order())
-            drawn_from.reserve(1)  # the next epoch begins elsewhere, even if nothing was drawn for an order
+            if drawn_from.get_state() == self._start:
+                drawn_from.reserve(1)  # the next epoch begins elsewhere, even if nothing was drawn for an order
         seed, position = self._start
         self._seed = (seed + _ODD * (position + 1)) % (1 << 64)
         self._resuming = False
