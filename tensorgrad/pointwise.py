@@ -88,8 +88,14 @@ def _in_float32(formula: Callable[..., Any], half: np.dtype, *args: Any) -> Any:
 
 
 def _into_new(xp: Any, run: Callable[..., Any], kind: np.dtype, x: Any, *rest: Any) -> Any:
-    """Run a kernel that writes, on a new array of the broadcast shape."""
+    """Run a kernel that writes, on a new array of the broadcast shape, which lies as the first operand does where that has no gaps."""
     shape = x.shape
+    if not x.flags.c_contiguous and all(a.shape == shape for a in rest if a.__class__ is x.__class__ and a.shape):
+        order = sorted(range(x.ndim), key=lambda i: -x.strides[i])
+        if (turned := x.transpose(order)).flags.c_contiguous:
+            out = xp.empty(turned.shape, kind)
+            run(out, turned, *[a.transpose(order) if a.__class__ is x.__class__ and a.shape else a for a in rest])
+            return out.transpose(np.argsort(order).tolist())
     for a in rest:
         if a.__class__ is x.__class__ and a.shape != shape and a.shape:
             shape = np.broadcast_shapes(shape, a.shape) if shape else a.shape
