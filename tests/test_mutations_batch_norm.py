@@ -29,7 +29,7 @@ MUTANTS = [
     ("v03_held/held", "a channel's first slice for all", "i < h.slices; ++i) all", "i < 1; ++i) all", 1),
     ("v03_held/held", "the weight of a lone channel in its sums", "h.one_channel ? A(1) : weight", "weight", 1),
     ("v03_held/held", "every channel's sums for the first", "leave(channel + segment, item)", "leave(channel, item)", 1),
-    ("v03_held/held", "every other sample is added", "at += p.shape.C", "at += 2 * p.shape.C", 1),
+    ("v03_held/groups", "every other sample is added", "at += p.shape.C", "at += 2 * p.shape.C", 1),
     ("v03_held/held", "inference: the row after comes late", "if (left <= 0)", "if (left < 0)", 1),
     ("v03_held/groups", "packs where they do not lie", "packed && device::aligned_16(p)", "packed", 1),
     ("v04_cluster/held", "the blocks' sums are not merged", "device::cluster_reduce(value", "device::block_reduce(value", 1),
@@ -38,9 +38,14 @@ MUTANTS = [
     ("v04_cluster/held", "a channel's sums in two blocks", "whole = whole && !one_channel;", "whole = false;", 1),
     ("v05_channels_last_cluster", "columns past the last", "if (there) device::read<W>(v[0]", "device::read<W>(v[0]", 1),
     ("v05_channels_last_cluster", "a batch that is not whole is added whole", "if (count == STEP<1>) found", "if (count > 0) found", 1),
-    ("v05_channels_last_cluster", "one column for a pack", "all[column + i]", "all[column]", 1),
-    ("v05_channels_last_cluster/columns", "the first block's columns for all", "map_to_rank(&of_block[t], unsigned(r))",
-     "map_to_rank(&of_block[t], 0u)", 1),
+    ("v05_channels_last_cluster", "one group for a pack", "groups[(lane * W + i) / s.per]", "groups[lane * W / s.per]", 1),
+    ("v05_channels_last_cluster", "around each column's first element", "p.x[start + (c + i) / s.per * s.per]", "p.x[start + c + i]", 1),
+    ("v05_channels_last_cluster/columns", "the first block's columns for all", "map_to_rank(&m.of_block[c], unsigned(r))",
+     "map_to_rank(&m.of_block[c], 0u)", 1),
+    ("v05_channels_last_cluster/columns", "the first sample for all", "start = s.sample() * s.rows, stop", "start = 0, stop", 1),
+    ("v05_channels_last_cluster/columns", "a group's last column is left out", "i < s.per && g", "i < s.per - 1 && g", 1),
+    ("v05_channels_last_cluster/columns", "groups of no whole packs", "int(std::lcm(per, int64_t(w)) / w)", "int((per + w - 1) / w)", 1),
+    ("v05_channels_last_cluster/columns", "groups of columns past the last", "C - first(w) < packs * w ? C - first(w)", "false ? 0", 1),
     ("v05_channels_last_cluster/columns", "no barrier before the warps are merged", "__syncthreads();", "", 1),
     ("v05_channels_last_cluster/columns", "blocks read what is not there yet",
      "    device::cluster_arrive();\n    device::cluster_wait();  // every", "    __syncthreads();  // every", 1),
@@ -48,6 +53,7 @@ MUTANTS = [
     ("v05_channels_last_cluster_backward", "g where x was kept",
      "(int64_t(k) * 2 + 1) * blockDim.x * W);", "int64_t(k) * 2 * blockDim.x * W);", 1),
     ("v05_channels_last_cluster_backward", "the slope without the weight", "rstd[i] *= p.weight_of(c + i);", "", 1),
+    ("v05_channels_last_cluster_backward", "sums of the group without weights", "weight * columns[column].dot", "columns[column].dot", 1),
 ]
 # (N, C, S): packs and none, slices of segments, clusters, more than a block keeps
 SHAPES = {"v02": [(5, 3, 7), (3, 8, 90), (40, 4, 1)], "v05": [(5, 3, 7), (3, 24, 90), (9, 8, 64), (2, 40, 33)],
@@ -61,6 +67,11 @@ def placed(x, shifted):
     first = -room.ctypes.data % 16 // 4 + shifted
     room[first:first + x.size] = x.reshape(-1)
     return room[first:first + x.size].reshape(x.shape)
+
+
+def in_memory(a, rows):
+    """(N, C, S) as a kernel takes it: itself, or rows of channels."""
+    return a.transpose(0, 2, 1).reshape(-1, a.shape[1]) if rows else a
 
 
 def moments(x, g, w, dims):
@@ -90,7 +101,7 @@ def batches(path, forward, backward):
         x, g, w, b = samples(shape)
         mean, rstd, xhat, dx = moments(x, g, w[:, None], (0, 2))
         y, dweight, dbias = xhat * w[:, None] + b[:, None], (g * xhat).sum((0, 2)), g.sum((0, 2), np.float64)
-        x, g, y, dx = (a.transpose(0, 2, 1).reshape(-1, c) if rows else a for a in (x, g, y, dx))
+        x, g, y, dx = (in_memory(a, rows) for a in (x, g, y, dx))
         x, g, mean, rstd = placed(x, shape == SHIFTED), placed(g, shape == SHIFTED), mean.reshape(c), rstd.reshape(c)
         space = [Made((3, 2, c), np.float32)] if rung == "v02" else []
         like, line, double = Made(x.shape, np.float32), Made((c,), np.float32), Made((c,), np.float64)
@@ -103,26 +114,33 @@ def batches(path, forward, backward):
             yield call_of(shape, "batch_norm_backward", path, [like, line, line, g, x, w, mean, rstd, 1, *space], [dx, dweight, dbias])
 
 
-def groups(path):
-    """Of group_norm: a channel a team, slices of channels, one channel a group."""
-    for shape, per in (((2, 6, 7), 2), ((3, 4, 1200), 2), ((2, 2, 600), 1)):
+def groups(path, forward, backward):
+    """Of group_norm: a channel a team, slices of channels, one channel a group; rows of packs with several groups, of no whole packs."""
+    rows = path.startswith("v05")
+    others = [((3, 24, 90), 3), ((2, 40, 33), 8)] if rows else [((3, 4, 1200), 2), ((2, 2, 600), 1)]
+    for shape, per in [((2, 6, 7), 2), *others]:
         x, g, w, b = samples(shape)
         split = (shape[0], shape[1] // per, per, shape[2])
         mean, rstd, xhat, dx = moments(x.reshape(split), g.reshape(split), w.reshape(split[1:3])[..., None], (2, 3))
-        mean, rstd, xhat = mean.reshape(split[:2]), rstd.reshape(split[:2]), xhat.reshape(shape)
-        like, line, double = Made(shape, np.float32), Made(shape[1:2], np.float32), Made(mean.shape, np.float64)
-        yield call_of(shape, "group_norm", path, [like, double, double, x, w, b, 1e-5], [xhat * w[:, None] + b[:, None], mean, rstd])
-        given = [like, line, line, Made((2, *shape[:2]), np.float64), g, x, w, mean, rstd]
-        yield call_of(shape, "group_norm_backward", path, given, [dx.reshape(shape), (g * xhat).sum((0, 2)), g.sum((0, 2), np.float64)])
+        mean, rstd, xhat, dx = mean.reshape(split[:2]), rstd.reshape(split[:2]), xhat.reshape(shape), dx.reshape(shape)
+        y, dweight, dbias = xhat * w[:, None] + b[:, None], (g * xhat).sum((0, 2)), g.sum((0, 2), np.float64)
+        x, g, y, dx = (placed(a, 0) if a.dtype == np.float32 else a for a in (in_memory(a, rows) for a in (x, g, y, dx)))
+        like, line, double = Made(x.shape, np.float32), Made(shape[1:2], np.float32), Made(mean.shape, np.float64)
+        if forward:
+            yield call_of(shape, "group_norm", path, [like, double, double, x, w, b, 1e-5], [y, mean, rstd])
+        if backward:
+            given = [like, line, line, Made((2, *shape[:2]), np.float64), g, x, w, mean, rstd]
+            yield call_of(shape, "group_norm_backward", path, given, [dx, dweight, dbias])
 
 
 def calls(rung):
     """Those of the kernels in a rung's file."""
     path = rung.split("/")[1].removesuffix("_backward")
-    rows = "channels_last" in path
-    yield from batches(path, not rung.endswith("_backward"), rung.endswith("_backward") or not rows)
-    if not rows:
-        yield from groups(path)
+    apart = "channels_last" in path  # forward and backward have a file each
+    ways = (not rung.endswith("_backward"), rung.endswith("_backward") or not apart)
+    yield from batches(path, *ways)
+    if not path.startswith("v02"):
+        yield from groups(path, *ways)
 
 
 def test_planted_bugs_are_caught(build):

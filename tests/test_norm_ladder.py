@@ -4,6 +4,8 @@ Inputs end at pages nobody may touch, outputs start as NaN, and the order of thr
 """
 from __future__ import annotations
 
+import sys
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import tensorgrad as tg
 from tensorgrad import dispatch
 from tensorgrad.errors import NoKernel
 from tensorgrad.nn import functional as F
+from tensorgrad.op import OBSERVERS
 
 emu = pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
 NUMPY = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
@@ -88,7 +91,8 @@ def test_batch_norm_and_group_norm(path, name, order):
     for shape in GROUPED:
         x, g, w, b = (rng.standard_normal(s) for s in (shape, shape, shape[1], shape[1]))
         check(path, name, lambda x, w, b: F.batch_norm(laid_out(x, path), None, None, w, b, training=True), (x, w, b), g, growth=4)
-        check(path, name, lambda x, w, b: F.group_norm(x, 2, w, b), (x, w, b), g, growth=4)
+        if path in dispatch.kernels_of("emu")["group_norm"]:
+            check(path, name, lambda x, w, b: F.group_norm(laid_out(x, path), 2, w, b), (x, w, b), g, growth=4)
 
 
 # (N, C, S), groups: blocks of a cluster that share segments, a cluster of 8, segments that blocks share out among them, slices of
@@ -115,6 +119,18 @@ def test_columns_that_fill_clusters(name):
         check(path, name, lambda x, w, b: F.batch_norm(laid_out(x, path), None, None, w, b, training=True), (x, w, b), g, growth=4)
 
 
+# A cluster of 8, packs with columns of two groups, whole groups of no whole packs, more packs than a warp and than a block has room for,
+# a last tile with fewer groups, more than a cluster keeps.
+@pytest.mark.parametrize("name", ["float32", "float16"])
+@pytest.mark.parametrize(("shape", "groups"), [((1, 32, 2000), 4), ((2, 16, 90), 8), ((3, 24, 70), 8), ((2, 200, 9), 1), ((2, 1028, 3), 4),
+                                               ((1, 1024, 5), 2), ((2, 56, 33), 7), ((1, 8, 50000), 2)], ids=str)
+def test_groups_of_columns(shape, groups, name):
+    rng = np.random.default_rng(0)
+    x, g, w, b = (rng.standard_normal(s) for s in (shape, shape, shape[1], shape[1]))
+    path = "cuda/v05_channels_last_cluster"
+    check(path, name, lambda x, w, b: F.group_norm(laid_out(x, path), groups, w, b), (x, w, b), g, growth=4)
+
+
 @pytest.mark.parametrize("path", ["cuda/v03_held", "cuda/v04_cluster"])
 def test_packs_only_where_they_lie(path):
     """Images of whole packs that begin elsewhere, as a slice of a longer array does."""
@@ -136,6 +152,8 @@ def test_a_large_mean_costs_no_digits(path, name):
     check(path, name, lambda x: F.layer_norm(x, x.shape[2:], eps=1e-12) + 0 * x, (x,), one * rng.standard_normal(x.shape), growth=4)
     g = rng.standard_normal(x.shape)
     check(path, name, lambda x: F.batch_norm(laid_out(x, path), None, None, training=True, eps=1e-12), (x,), g, growth=4)
+    if path in dispatch.kernels_of("emu")["group_norm"]:
+        check(path, name, lambda x: F.group_norm(laid_out(x, path), 2, eps=1e-12), (x,), g, growth=4)
 
 
 @pytest.mark.parametrize(("path", "name"), rungs("batch_norm"))
@@ -207,8 +225,71 @@ def test_channels_that_are_last_stay_last(shape, chip, path, monkeypatch):
     np.testing.assert_allclose(leaf.grad.numpy(), wide.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("device", ["cpu", "emu"])
+@pytest.mark.parametrize("shape", [(2, 6, 3, 5), (2, 4, 2, 3, 2), (3, 4, 7), (2, 520, 2)], ids=str)
+def test_groups_of_channels_that_are_last_stay_last(shape, device):
+    """group_norm and instance_norm: values, result and gradient, against planes."""
+    values, g = np.random.default_rng(0).standard_normal((2, *shape))
+    for norm in (lambda x: F.group_norm(x, 2), F.instance_norm):
+        made = []
+        for turn in (lambda t: t, lambda t: t.movedim(1, -1).contiguous().movedim(-1, 1)):
+            leaf = tg.tensor(values, device=device).requires_grad_()
+            x = turn(leaf)
+            y = norm(x)
+            (dx,) = tg.autograd.grad(y, [x], turn(tg.tensor(g, device=device)))
+            made.append((x, y, dx))
+        (_, want, want_dx), (x, y, dx) = made
+        assert y.array.strides == x.array.strides == dx.array.strides
+        np.testing.assert_allclose(y.numpy(force=True), want.numpy(force=True), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(dx.numpy(force=True), want_dx.numpy(force=True), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("norm", ["group_norm", "instance_norm"])
+def test_a_network_keeps_its_channels_last(norm, monkeypatch):
+    """Convolution, norm, relu, convolution: every image on the way lies as the input does, and the norm is given it as it is."""
+    images, given = [], []
+    for name in ("group_norm", "group_norm_backward"):
+        module = sys.modules[type(dispatch._ops[name]).__module__]
+
+        def looked_at(xp, x, rows, as_lines=module.as_lines):
+            given.append(np.shares_memory(lines := as_lines(xp, x, rows), x))
+            return lines
+
+        monkeypatch.setattr(module, "as_lines", looked_at)
+    x = tg.randn(2, 9, 8, 16, device="emu").permute(0, 3, 1, 2).detach().requires_grad_()
+    w, v, scale = tg.randn(32, 16, 3, 3, device="emu"), tg.randn(16, 32, 1, 1, device="emu"), tg.randn(32, device="emu").requires_grad_()
+    g = tg.randn(2, 9, 8, 16, device="emu").permute(0, 3, 1, 2)
+
+    def look(ctx, out, args):
+        images.extend(t.array for t in (out if isinstance(out, tuple) else (out,)) if t.ndim == 4)
+
+    OBSERVERS.append(look)
+    try:
+        h = F.conv2d(x, w, padding=1)
+        h = F.group_norm(h, 8, scale) if norm == "group_norm" else F.instance_norm(h, weight=scale)
+        F.conv2d(F.relu(h), v).backward(g)
+    finally:
+        OBSERVERS.remove(look)
+    assert len(images) > 6
+    assert all(a.transpose(0, 2, 3, 1).flags.c_contiguous for a in images)
+    assert len(given) == 5
+    assert all(given)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 4, 5), (3, 4, 2, 2)], ids=str)
+def test_channels_last_as_in_pytorch(shape):
+    torch = pytest.importorskip("torch")
+    values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    peer = torch.nn.functional.group_norm(torch.tensor(values).to(memory_format=torch.channels_last), 2)
+    y = F.group_norm(tg.tensor(values).movedim(1, -1).contiguous().movedim(-1, 1), 2)
+    assert tuple(s // 4 for s in y.array.strides) == peer.stride()
+    np.testing.assert_allclose(y.numpy(), peer.numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_what_a_rung_is_not_for():
     x = tg.ones(2, 4, 3, device="emu")
+    with tg.kernels.use("group_norm", "cuda/v05_channels_last_cluster"), pytest.raises(NoKernel, match="and groups of at most 512 of them"):
+        F.group_norm(x, 2)
     with tg.kernels.use("batch_norm", "cuda/v05_channels_last_cluster"):
         with pytest.raises(NoKernel, match="needs the channels last in memory"):
             F.batch_norm(x, None, None, training=True)
@@ -249,11 +330,12 @@ def test_free_of_races(path, order):
     pytest.importorskip("tensorgrad._lab", exc_type=ImportError)
     rng = np.random.default_rng(order[0])
     with tg.kernels.use("*", path), tg.lab.record(metrics=False, check=False) as report:
-        for shape, norm in (((70, 33), "layer_norm"), ((2, 1100), "layer_norm"), ((3, 4, 130), "batch_norm"), ((3, 4, 130), "group_norm")):
+        for shape, norm in (((70, 33), "layer_norm"), ((2, 1100), "layer_norm"), ((3, 4, 130), "batch_norm"),
+                            ((3, 4, 130), "group_norm"), ((2, 84, 40), "group_norm")):
             x, w, b = (tg.tensor(rng.standard_normal(s).astype(np.float32), device="emu").requires_grad_()
                        for s in (shape, shape[1], shape[1]))
             options = {"layer_norm": (w.shape, w, b), "batch_norm": (None, None, w, b, True), "group_norm": (2, w, b)}[norm]
-            getattr(F, norm)(laid_out(x, path) if norm == "batch_norm" else x, *options).sum().backward()
+            getattr(F, norm)(laid_out(x, path) if norm != "layer_norm" else x, *options).sum().backward()
     ran = {(call.op, call.kernel) for call in report.calls}
     ops = [op + way for op in ("batch_norm", "group_norm") for way in ("", "_backward")] + ["layer_norm", "norm_backward"]
     assert {(op, path) for op in ops if path in dispatch.kernels_of("emu")[op]} <= ran

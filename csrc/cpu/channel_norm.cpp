@@ -1,4 +1,4 @@
-// batch_norm and group_norm: statistics over many elements, weight and bias per channel. x is (N, C, S).
+// batch_norm and group_norm of planes: statistics over many elements, weight and bias per channel. x is (N, C, S).
 //
 // batch_norm works channel by channel: a channel of a usual batch stays in the second-level cache between its passes, so that x
 // comes from memory once. Where S is small, channels are taken in blocks and the sums run down the rows of (N, C S), in vectors.
@@ -8,15 +8,13 @@
 
 #include "../core/parallel.h"
 #include "../core/registry.h"
-#include "moments.h"
+#include "channel_norm.h"
 
 namespace tg {
 namespace {
 
 constexpr int64_t SHORT = 16;   // S below this: by blocks of channels
 constexpr int64_t BLOCK = 512;  // columns of such a block
-
-template <class T> double value_or(const Array& a, int64_t i, double otherwise) { return a ? double(a.ptr<T>()[i]) : otherwise; }
 
 template <class T> void scale_shift(T* __restrict y, const T* __restrict x, int64_t n, T high, T a, T c) {
     for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - high) * a + c;
@@ -243,13 +241,7 @@ void group_norm_backward(Array& dx, Array& dweight, Array& dbias, Array& sums, c
                 }
             }
         });
-        for (int64_t c = 0; c < C; ++c)
-            for (int k = 0; k < 2; ++k) {
-                const Array& out = k ? dbias : dweight;
-                double sum = 0;
-                for (int64_t b = 0; out && b < N; ++b) sum += sums.ptr<double>()[(k * N + b) * C + c];
-                if (out) out.ptr<T>()[c] = T(sum);
-            }
+        add_samples<T>(dweight, dbias, sums);
     });
 }
 

@@ -1,7 +1,6 @@
 """group_norm: each group of channels of each sample brought to mean 0 and variance 1."""
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
+from .shared.channels import as_lines, empty_rows, in_rows, layout_of_groups, needs_rows, suits_rows
 from .shared.normalization import check_eps, check_parameter, flat
 
 
@@ -24,7 +24,7 @@ class GroupNorm(Op):
     name = "group_norm"
     method = False
     functional = True
-    defaults = ("cuda/v04_cluster", "cuda/v03_held", "cpu/groups", "cpu/numpy")
+    defaults = ("cuda/v05_channels_last_cluster", "cuda/v04_cluster", "cuda/v03_held", "cpu/channels_last", "cpu/groups", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
                 eps: float = 1e-5) -> Tensor:
@@ -37,13 +37,18 @@ class GroupNorm(Op):
         check_parameter("group_norm", "weight", weight, (c,), input)
         check_parameter("group_norm", "bias", bias, (c,), input)
         ctx.eps, ctx.bias = check_eps("group_norm", eps), None if bias is None else bias.array.dtype
-        lines = (x.shape[0], c, math.prod(x.shape[2:]))
-        y, ctx.mean, ctx.rstd = xp.empty(x.shape, x.dtype), xp.empty((lines[0], num_groups)), xp.empty((lines[0], num_groups))
+        layout = layout_of_groups(x, num_groups)
+        rows = in_rows(self.chosen(input.device, x, layout))
+        y = empty_rows(xp, x) if rows else xp.empty(x.shape, x.dtype)
+        ctx.mean, ctx.rstd = xp.empty((x.shape[0], num_groups)), xp.empty((x.shape[0], num_groups))
         if x.size:
-            self.kernel(input.device, x)(y.reshape(lines), ctx.mean, ctx.rstd, xp.ascontiguousarray(x).reshape(lines), flat(weight, xp),
-                                         flat(bias, xp), ctx.eps)
+            run = self.kernel(input.device, x, layout)
+            run(as_lines(xp, y, rows), ctx.mean, ctx.rstd, as_lines(xp, x, rows), flat(weight, xp), flat(bias, xp), ctx.eps)
         ctx.save(input, weight)
         return wrap(y, input.device)
+
+    supports = needs_rows
+    suits = suits_rows
 
     @staticmethod
     @rung("cpu/numpy", writes=(0, 1, 2))

@@ -9,6 +9,7 @@ from ..graph import Node
 from ..op import Op, fn
 from ..second_order import gradients_of
 from ..tensor import Tensor, wrap
+from .shared.channels import as_lines, empty_rows, in_rows, layout_of_groups, needs_rows, suits_rows
 from .shared.normalization import dtype_of_gradient, flat, gradient_formula
 
 
@@ -21,23 +22,28 @@ class GroupNormBackward(Op):
 
     name = "group_norm_backward"
     function = method = False
-    defaults = ("cuda/v04_cluster", "cuda/v03_held", "cpu/groups")
+    defaults = ("cuda/v05_channels_last_cluster", "cuda/v04_cluster", "cuda/v03_held", "cpu/channels_last", "cpu/groups")
     tested_in = "tests/test_ops.py: the gradients of group_norm"
 
     def forward(self, ctx: Node, g: Tensor, input: Tensor, weight: Tensor | None, mean: Any, rstd: Any, eps: float,
                 kinds: Sequence[Any]) -> tuple:
         x, xp = input.array, input.device.backend.xp
-        lines = (x.shape[0], x.shape[1], math.prod(x.shape[2:]))
+        n, c, layout = x.shape[0], x.shape[1], layout_of_groups(x, mean.shape[1])
+        rows = in_rows(self.chosen(input.device, x, layout))
         make = xp.zeros if x.size == 0 else xp.empty
-        outs = [None if kind is None else make(size, dtype_of_gradient(kind, x))
-                for size, kind in zip((x.shape, lines[1], lines[1]), kinds, strict=True)]
-        shaped = [None if outs[0] is None else outs[0].reshape(lines), *outs[1:]]
+        outs = [None if kind is None else make(size, dtype_of_gradient(kind, x)) for size, kind in zip((x.shape, c, c), kinds, strict=True)]
+        if rows and kinds[0] is not None:
+            outs[0] = empty_rows(xp, x)
         if x.size:
-            self.kernel(input.device, x)(*shaped, xp.empty((2, *lines[:2])), xp.ascontiguousarray(g.array).reshape(lines),
-                                         xp.ascontiguousarray(x).reshape(lines), flat(weight, xp), mean, rstd)
+            dx = None if outs[0] is None else as_lines(xp, outs[0], rows)
+            run = self.kernel(input.device, x, layout)
+            run(dx, *outs[1:], xp.empty((2, n, c)), as_lines(xp, g.array, rows), as_lines(xp, x, rows), flat(weight, xp), mean, rstd)
         ctx.groups, ctx.eps, ctx.kinds = mean.shape[1], eps, kinds
         ctx.save(g, input, weight)
         return tuple([wrap(o, input.device) for o in outs if o is not None])
+
+    supports = needs_rows
+    suits = suits_rows
 
     def backward(self, ctx: Node, *gradients: Tensor) -> tuple:
         def formula(g: Tensor, x: Tensor, weight: Tensor | None) -> list[Tensor]:

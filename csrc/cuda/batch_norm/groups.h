@@ -60,6 +60,13 @@ template <class T> struct Forward {
     }
 };
 
+template <class A> struct Pair {  // sums over a group, of gw and of gw xhat
+    A total, dot;
+};
+struct AddPairs {
+    template <class A> __device__ Pair<A> operator()(const Pair<A>& a, const Pair<A>& b) const { return {a.total + b.total, a.dot + b.dot}; }
+};
+
 template <class T> struct Backward {
     Shape shape;
     T* dx;  // may be missing, as may the others
@@ -80,18 +87,22 @@ template <class T> struct Backward {
         return shape.per ? value * weight_of(shape.channel(group, i)) : value;
     }
     __device__ Wide<T> weight_of(int64_t c) const { return weight ? weight[c] : Wide<T>(1); }
+
+    // The sums of g and g xhat over a channel: of a sample for group_norm, else of the batch.
+    __device__ void leave(int64_t sample, int64_t c, const Pair<Wide<T>>& sums) const {
+        if (!shape.per) {
+            dweight.store(c, sums.dot);
+            dbias.store(c, sums.total);
+        } else if (dweight || dbias) {
+            partial[sample * shape.C + c] = double(sums.dot);
+            partial[(shape.N + sample) * shape.C + c] = double(sums.total);
+        }
+    }
 };
 
 constexpr int THREADS = 256;
 constexpr int MOST_THREADS = 512, LARGEST_CLUSTER = 8;  // of a block of a cluster; larger clusters than 8 are not on every chip
 constexpr int64_t CLUSTER_ROOM = 112 * 1024;             // bytes that such a block of v04 keeps: there are two on a multiprocessor
-
-template <class A> struct Pair {  // sums over a group, of gw and of gw xhat
-    A total, dot;
-};
-struct AddPairs {
-    template <class A> __device__ Pair<A> operator()(const Pair<A>& a, const Pair<A>& b) const { return {a.total + b.total, a.dot + b.dot}; }
-};
 
 // A block per group. `Rung::statistics` and `Rung::sums` say how a group is summed: that is what the rungs differ in.
 template <class Rung, class T> __global__ void __launch_bounds__(THREADS) norm_groups(const __grid_constant__ Forward<T> p) {
@@ -150,6 +161,23 @@ template <class T> __global__ void __launch_bounds__(THREADS) norm_channels_back
     p.dbias.store(c, dbias);
 }
 
+// dweight and dbias of group_norm: the sums of a channel in each sample, one after the other.
+template <class T> __global__ void __launch_bounds__(THREADS) norm_samples_add(const __grid_constant__ Backward<T> p) {
+    const int64_t c = int64_t(blockIdx.x) * THREADS + threadIdx.x, all = p.shape.N * p.shape.C;
+    if (c >= p.shape.C) return;
+    double dweight = 0, dbias = 0;
+    for (int64_t at = c; at < all; at += p.shape.C) {
+        dweight += p.partial[at];
+        dbias += p.partial[all + at];
+    }
+    p.dweight.store(c, Wide<T>(dweight));
+    p.dbias.store(c, Wide<T>(dbias));
+}
+
+template <class T> void add_samples(const Backward<T>& p) {
+    if (p.shape.per && (p.dweight || p.dbias)) launch(norm_samples_add<T>, device::blocks_for(p.shape.C, THREADS), THREADS, 0, current_stream, p);
+}
+
 template <class Rung> struct Launched {
     template <class T> static void solve(const Forward<T>& p) {
         if (p.training) launch(norm_groups<Rung, T>, device::blocks_for(p.shape.groups, 1), THREADS, 0, current_stream, p);
@@ -170,8 +198,10 @@ template <class T, class F> void by_width(int64_t length, std::initializer_list<
     else f.template operator()<1>();
 }
 
-inline Shape shape_of(const Array& x, int64_t per) {
-    Shape s{x.shape[0], x.shape[1], x.shape[2], per, 0, 0};
+// Of planes (N, C, S) or of rows (N S, C), where batch_norm need not know N.
+inline Shape shape_of(const Array& x, int64_t per, int64_t samples = 1) {
+    const bool planes = x.ndim == 3;
+    Shape s{planes ? x.shape[0] : samples, x.shape[1], planes ? x.shape[2] : x.shape[0] / samples, per, 0, 0};
     s.groups = per ? s.N * (s.C / per) : s.C;
     s.count = device::length_of(per ? per * s.S : s.N * s.S, "a group");
     return s;
@@ -191,7 +221,7 @@ template <class Solver> void group_norm(Array& y, Array& mean, Array& rstd, cons
     if (x.size() == 0) return;
     device::by_dtype(x.dtype, [&]<class T>() {
         const device::WrittenParameter<T> none{Array()};
-        Solver::template solve<T>(Forward<T>{shape_of(x, x.shape[1] / mean.shape[1]), y.ptr<T>(), mean.ptr<double>(), rstd.ptr<double>(), none, none,
+        Solver::template solve<T>(Forward<T>{shape_of(x, x.shape[1] / mean.shape[1], mean.shape[0]), y.ptr<T>(), mean.ptr<double>(), rstd.ptr<double>(), none, none,
                                            x.ptr<T>(), device::Parameter<T>(weight), device::Parameter<T>(bias), true, 0, eps});
     });
 }
@@ -210,7 +240,7 @@ template <class Solver> void group_norm_backward(Array& dx, Array& dweight, Arra
                                                const Array& weight, const Array& mean, const Array& rstd) {
     if (x.size() == 0) return;
     device::by_dtype(x.dtype, [&]<class T>() {
-        Solver::template solve<T>(Backward<T>{shape_of(x, x.shape[1] / mean.shape[1]), dx.ptr<T>(), device::WrittenParameter<T>(dweight),
+        Solver::template solve<T>(Backward<T>{shape_of(x, x.shape[1] / mean.shape[1], mean.shape[0]), dx.ptr<T>(), device::WrittenParameter<T>(dweight),
                                             device::WrittenParameter<T>(dbias), g.ptr<T>(), x.ptr<T>(),
                                             device::Parameter<T>(weight), mean.ptr<double>(), rstd.ptr<double>(), true, partial.ptr<double>()});
     });

@@ -131,11 +131,7 @@ __device__ __forceinline__ void norm_held_backward(const Backward<T>& p, const H
     const A rstd = A(p.rstd[group]), n = A(s.count);
     T* const kept = shared + threadIdx.x * W;
     const bool columns = p.dweight || p.dbias, summed = p.training || columns;
-    const auto leave = [&](int64_t c, const Pair<A>& sums) {  // the sums of a channel of a sample
-        const int64_t at = (group * s.per / s.C) * s.C + c;
-        p.partial[at] = double(sums.dot);
-        p.partial[s.N * s.C + at] = double(sums.total);
-    };
+    const auto leave = [&](int64_t c, const Pair<A>& sums) { p.leave(group * s.per / s.C, c, sums); };
     const auto fetch = [&](A(&v)[2][W], int64_t at) {
         device::read<W>(v[0], p.g + at);
         for (A& one : v[1]) one = A(0);
@@ -177,14 +173,7 @@ __device__ __forceinline__ void norm_held_backward(const Backward<T>& p, const H
                 leave(channel + first + threadIdx.x, all);
             }
         }
-        if (h.one_channel && threadIdx.x == 0 && rank_of_block<CLUSTER>() == 0) {
-            if (s.per) {
-                if (columns) leave(channel, sums);
-            } else {
-                p.dweight.store(group, sums.dot);
-                p.dbias.store(group, sums.total);
-            }
-        }
+        if (h.one_channel && threadIdx.x == 0 && rank_of_block<CLUSTER>() == 0) leave(channel, sums);
     }
     if (!p.dx) return;
     const A factor = h.one_channel ? rstd * p.weight_of(channel) : rstd, average = p.training ? sums.total / n : A(0), slope = p.training ? sums.dot / n : A(0);
@@ -208,19 +197,6 @@ __device__ __forceinline__ void norm_held_backward(const Backward<T>& p, const H
             device::write<W>(p.dx + at, v[0]);
         },
         [](int, bool) {});
-}
-
-// dweight and dbias of group_norm: the sums of a channel in each sample, one after the other.
-template <class T> __global__ void __launch_bounds__(THREADS) norm_channels_add(const __grid_constant__ Backward<T> p) {
-    const int64_t c = int64_t(blockIdx.x) * THREADS + threadIdx.x, all = p.shape.N * p.shape.C;
-    if (c >= p.shape.C) return;
-    double dweight = 0, dbias = 0;
-    for (int64_t at = c; at < all; at += p.shape.C) {
-        dweight += p.partial[at];
-        dbias += p.partial[all + at];
-    }
-    p.dweight.store(c, Wide<T>(dweight));
-    p.dbias.store(c, Wide<T>(dbias));
 }
 
 // Inference: a thread per pack of 16 bytes, or per element. Threads go on by a whole grid, so that rows are counted, not divided for.
@@ -257,7 +233,7 @@ template <class Rung> struct Packed {
     }
     template <class T> static void solve(const Backward<T>& p) {
         by_width<T>(p.shape.S, {p.x, p.g, p.dx}, [&]<int W>() { Rung::template backward<T, W>(p); });
-        if (p.shape.per && (p.dweight || p.dbias)) launch(norm_channels_add<T>, device::blocks_for(p.shape.C, THREADS), THREADS, 0, current_stream, p);
+        add_samples(p);
     }
 };
 

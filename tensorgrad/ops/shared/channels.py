@@ -1,4 +1,5 @@
-"""Where the channels of a batch lie in memory, and how batch_norm's kernels take them: as planes (N, C, S) or as rows (N S, C)."""
+"""Where the channels of a batch lie in memory, and how the kernels of batch_norm and group_norm take them: as planes (N, C, S) or as rows
+(N S, C)."""
 from __future__ import annotations
 
 import math
@@ -13,6 +14,7 @@ ROWS = "cuda/v02_channels_last"
 HELD = "cuda/v05_channels_last_cluster"  # for training
 BLOCKS, CHUNK = 512, 256  # blocks worth having; rows that are worth a chunk
 CLUSTER = 8 * 192 * 1024  # bytes that the blocks of a cluster keep, of columns of 32 bytes or more
+WIDEST = 512  # channels of a group that a block has room for side by side
 
 
 def layout_of(x: Any, training: bool, arrays: int) -> str:
@@ -23,9 +25,17 @@ def layout_of(x: Any, training: bool, arrays: int) -> str:
     return "held" if training and x.size // x.shape[1] * 32 * arrays <= CLUSTER else "trained rows" if training else "rows"
 
 
+def layout_of_groups(x: Any, groups: int) -> str:
+    """The same for the groups of group_norm, whose rows are always worth keeping, unless they are planes as well: one row a sample."""
+    if x.shape[1] // groups > WIDEST:
+        return "planes"
+    layout = layout_of(x, True, 0)
+    return "trained rows" if layout == "held" and x.size == x.shape[0] * x.shape[1] else layout
+
+
 def in_rows(kernel: Kernel) -> bool:
     """Whether a kernel takes rows."""
-    return kernel.path in (ROWS, HELD)
+    return "channels_last" in kernel.rung
 
 
 def as_lines(xp: Any, x: Any, rows: bool) -> Any:
@@ -43,7 +53,7 @@ def empty_rows(xp: Any, x: Any) -> Any:
 def needs_rows(op: Op, kernel: Kernel, layout: str = "held") -> str | None:
     """Why a kernel cannot take an array that lies so."""
     if in_rows(kernel) and layout == "planes":
-        return "needs the channels last in memory"
+        return f"needs the channels last in memory, and groups of at most {WIDEST} of them"
     return "is for training: inference sums nothing" if kernel.path == HELD and layout == "rows" else None
 
 
