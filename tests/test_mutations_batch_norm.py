@@ -45,7 +45,7 @@ MUTANTS = [
     ("v05_channels_last_cluster/columns", "the first sample for all", "start = s.sample() * s.rows, stop", "start = 0, stop", 1),
     ("v05_channels_last_cluster/columns", "a group's last column is left out", "i < s.per && g", "i < s.per - 1 && g", 1),
     ("v05_channels_last_cluster/columns", "groups of no whole packs", "int(std::lcm(per, int64_t(w)) / w)", "int((per + w - 1) / w)", 1),
-    ("v05_channels_last_cluster/columns", "groups of columns past the last", "C - first(w) < packs * w ? C - first(w)", "false ? 0", 1),
+    ("v05_channels_last_cluster_backward/columns", "groups of columns past the last", "C - first(w) < packs * w ? C - first(w)", "false ? 0", 1),
     ("v05_channels_last_cluster/columns", "no barrier before the warps are merged", "__syncthreads();", "", 1),
     ("v05_channels_last_cluster/columns", "blocks read what is not there yet",
      "    device::cluster_arrive();\n    device::cluster_wait();  // every", "    __syncthreads();  // every", 1),
@@ -117,7 +117,7 @@ def batches(path, forward, backward):
 def groups(path, forward, backward):
     """Of group_norm: a channel a team, slices of channels, one channel a group; rows of packs with several groups, of no whole packs."""
     rows = path.startswith("v05")
-    others = [((3, 24, 90), 3), ((2, 40, 33), 8)] if rows else [((3, 4, 1200), 2), ((2, 2, 600), 1)]
+    others = [((3, 48, 30), 3), ((2, 40, 33), 8)] if rows else [((3, 4, 1200), 2), ((2, 2, 600), 1)]
     for shape, per in [((2, 6, 7), 2), *others]:
         x, g, w, b = samples(shape)
         split = (shape[0], shape[1] // per, per, shape[2])
@@ -135,9 +135,10 @@ def groups(path, forward, backward):
 
 def calls(rung):
     """Those of the kernels in a rung's file."""
-    path = rung.split("/")[1].removesuffix("_backward")
+    file = rung.split("/")[1]
+    path = file.removesuffix("_backward")
     apart = "channels_last" in path  # forward and backward have a file each
-    ways = (not rung.endswith("_backward"), rung.endswith("_backward") or not apart)
+    ways = (file == path, file != path or not apart)
     yield from batches(path, *ways)
     if not path.startswith("v02"):
         yield from groups(path, *ways)
