@@ -8,7 +8,6 @@ or twice PyTorch's own error.
 """
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib
 import itertools
@@ -41,19 +40,6 @@ def theirs(file):
     return module
 
 
-@contextlib.contextmanager
-def undrawn():
-    """Parameters as memory gives them: `nn.init` does nothing."""
-    saved = {n: f for n, f in vars(nn.init).items() if n.endswith("_") and not n.startswith("_") and callable(f)}
-    try:
-        for n in saved:
-            setattr(nn.init, n, lambda tensor, *args, **kwargs: tensor)
-        yield
-    finally:
-        for n, f in saved.items():
-            setattr(nn.init, n, f)
-
-
 def test_there_are_enough():
     assert len(all_of("MODELS")) >= 60
     assert len(all_of("SMALL")) >= 30
@@ -62,7 +48,7 @@ def test_there_are_enough():
 @pytest.mark.parametrize(("file", "name"), all_of("MODELS"))
 def test_parameters_and_keys(file, name):
     build, count, keys = OURS[file].MODELS[name]
-    with undrawn():
+    with nn.init.skipped():
         model = build()
     if count is not None:
         assert sum(p.numel() for p in model.parameters()) == count

@@ -422,3 +422,15 @@ def test_buffer_class():
     m.kept, m.not_kept = nn.Buffer(tg.ones(2)), nn.Buffer(tg.ones(1), persistent=False)
     assert list(m.state_dict()) == ["kept"]
     assert len(list(m.buffers())) == 2
+
+
+def test_to_empty_share_memory_compile():
+    m = Net()
+    p = m.first.weight
+    assert m.to_empty(device="cpu") is m
+    assert m.first.weight is p
+    assert p.shape == (3,)
+    with pytest.raises(NotImplementedError, match="share no memory between processes"):
+        m.share_memory()
+    m.compile()
+    assert m(tg.ones(3)).shape == (3,)

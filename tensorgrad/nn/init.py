@@ -4,11 +4,13 @@ The drawing functions take `generator=`, a `tensorgrad.Generator`; without one t
 """
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import math
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -53,18 +55,43 @@ def _fan(tensor: Tensor, mode: str, name: str) -> int:
     return _fans(tensor, name)[mode.lower() == "fan_out"]
 
 
+_F = TypeVar("_F", bound=Callable[..., Tensor])
+_skipping = contextvars.ContextVar("skipping", default=False)
+
+
+@contextlib.contextmanager
+def skipped() -> Iterator[None]:
+    """Within it nothing here changes a tensor: modules are built without drawing weights, to be loaded into."""
+    token = _skipping.set(True)
+    try:
+        yield
+    finally:
+        _skipping.reset(token)
+
+
+def _draws(function: _F) -> _F:
+    @functools.wraps(function)
+    def draw(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return tensor if _skipping.get() else function(tensor, *args, **kwargs)
+
+    return cast("_F", draw)
+
+
+@_draws
 @no_grad()
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Uniform in [a, b)."""
     return tensor.uniform_(a, b, generator=generator)
 
 
+@_draws
 @no_grad()
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with this mean and standard deviation."""
     return tensor.normal_(mean, std, generator=generator)
 
 
+@_draws
 @no_grad()
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
                   generator: Generator | None = None) -> Tensor:
@@ -81,6 +108,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     return _assign(tensor, np.clip(mean + std * side * np.interp(draw, below, z), a, b))
 
 
+@_draws
 @no_grad()
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """All elements `val`."""
@@ -102,6 +130,7 @@ def _assign(tensor: Tensor, values: np.ndarray) -> Tensor:
     return tensor.copy_(from_numpy(np.ascontiguousarray(values)).to(tensor.device))
 
 
+@_draws
 @no_grad()
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix."""
@@ -110,6 +139,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return _assign(tensor, np.eye(*tensor.shape, dtype=np.float32))
 
 
+@_draws
 @no_grad()
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """The convolution weight that hands each input channel through, within each group."""
@@ -162,6 +192,7 @@ def fan_in_uniform_(bias: Tensor | None, weight: Tensor, generator: Generator | 
         uniform_(bias, -bound, bound, generator)
 
 
+@_draws
 @no_grad()
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """A (semi-)orthogonal matrix, all dimensions but the first taken as one. Saxe et al., ICLR 2014."""
@@ -178,6 +209,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     return _assign(tensor, gain * (q.T if rows < cols else q).reshape(tensor.shape))
 
 
+@_draws
 @no_grad()
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
     """Normal with standard deviation `std`, a fraction `sparsity` of each column set to zero. Martens, ICML 2010."""

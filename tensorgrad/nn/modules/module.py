@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ... import dtypes
+from ...creation import empty
 from ...device import device as Device
 from ...tensor import Tensor
 from ..parameter import Buffer, Parameter
@@ -321,6 +322,17 @@ class Module(State):
     def cuda(self, device: int | Device | None = None) -> Any:
         """Move to a CUDA device."""
         return self.to(device if isinstance(device, Device) else Device("cuda", device))
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Any:
+        """Move to a device without the values: parameters and buffers are whatever their new memory holds."""
+        return self._apply(lambda t: empty(t.shape, dtype=t.dtype, device=device), recurse)
+
+    def share_memory(self) -> Any:
+        """Refused: tensors share no memory between processes."""
+        raise NotImplementedError("Module.share_memory: tensors share no memory between processes; pass a state_dict through tg.save")
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing to do: there is no compiler, whatever its options; each op runs a compiled kernel as it is."""
 
     # ------------------------------------------------------------ printing
 
