@@ -19,6 +19,7 @@ from .grad_mode import is_grad_enabled as is_grad_enabled
 from .grad_mode import no_grad as no_grad
 from .grad_mode import set_grad_enabled as set_grad_enabled
 from .graph import MODE, Edge, Node, edge_of
+from .precision import ACTIVE, STATE, plainly
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -73,6 +74,8 @@ def run_backward(
     roots: list[tuple[Edge, Tensor]], retain_graph: bool, create_graph: bool, targets: Sequence[Tensor] | None = None
 ) -> list[Tensor | None]:
     """Propagate gradients from the roots; into `.grad` of the leaves, or for `targets` as a list."""
+    if ACTIVE and not STATE.suspended:  # gradients have the precision of what they are gradients of
+        return plainly(run_backward, roots, retain_graph, create_graph, targets)
     captured: dict[tuple[int, int], Any] = {}
     needed: set[int] | None = None
     if targets is not None:

@@ -87,8 +87,9 @@ def in_float32(kernel: Kernel) -> Callable[..., Any]:
     def widened(*args: Any) -> None:
         given = [wide(a) for a in args]
         kernel.call(*given)
-        for i in kernel.writes:
-            narrow(args[i], given[i])
+        with np.errstate(over="ignore"):  # beyond the dtype's range is infinity
+            for i in kernel.writes:
+                narrow(args[i], given[i])
 
     return widened
 

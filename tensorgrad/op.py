@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, dispatch, dtypes
+from . import backends, dispatch, dtypes, precision
 from .arguments import TENSOR_KINDS, explain, kind_of, sizes
 from .cases import Case
 from .dispatch import Kernel
@@ -76,6 +76,7 @@ class Op:
     differentiable = True
     composite = False  # written in other ops only: forward takes no ctx, there is no backward
     operators: tuple[str, ...] = ()
+    autocast: tuple[str, str] = ("", "")  # its precision under autocast, on the cpu and elsewhere (precision.py)
     group: str | None = None  # the op whose kernel choice this op follows; of a composite one the op whose kernels do its work
     defaults: tuple[str, ...] = ()  # kernel paths, best first
     torch_name: str | None = None  # dotted name in PyTorch when it is not torch.<name> or nn.functional.<name>
@@ -194,7 +195,8 @@ def _entry(op: Op) -> Callable[..., Any]:
     env: dict[str, Any] = {"OP": op, "FORWARD": op.forward, "Node": Node, "MODE": MODE, "edge_of": edge_of, "record": record,
                            "link_view": link_view, "check_inplace": check_inplace, "rebase": rebase, "Tensor": Tensor,
                            "OBSERVERS": OBSERVERS, "observe": observe, "explain": explain, "sizes": sizes, "partial": functools.partial,
-                           "nth": _nth, "WRONG": (AttributeError, TypeError, ValueError)}
+                           "nth": _nth, "WRONG": (AttributeError, TypeError, ValueError),
+                           "AUTOCAST": precision.ACTIVE, "arranged": precision.arranged, "resume": precision.resume}
     head, call, body, tail = [], [], [], []
     for p in params:
         if kind_of(p) == "Sizes":
@@ -218,6 +220,12 @@ def _entry(op: Op) -> Callable[..., Any]:
     lines = [f"def entry({', '.join(head + star + tail)}):", *("    " + b for b in body)]
     names = ", ".join(p.name for p in params)
     arguments = f"({names},)" if names else "()"
+    if any(op.autocast) and tensors:  # called again, with the tensors cast
+        given = ", ".join(p.name for p in tensors)
+        same = [f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY or kind_of(p) == "Sizes" else f"*{p.name}" if p.kind is p.VAR_POSITIONAL
+                 else p.name for p in params]
+        lines += ["    if AUTOCAST:", f"        _cast = arranged(OP, ({given},))", "        if _cast is not None:", "            try:",
+                  f"                {given}, = _cast", f"                return ENTRY({', '.join(same)})", "            finally: resume()"]
     if op.composite:
         lines += ["    try:", f"        return FORWARD({', '.join(call)})", "    except WRONG as e:",
                   f"        raise explain(OP, {arguments}, e)"]
@@ -291,7 +299,8 @@ def _inplace(op: Op, name: str) -> Callable[..., Tensor]:
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
         check_inplace(input, False, name)
-        return assign(input, op.call(input, *args, **kwargs), name)
+        call = functools.partial(precision.plainly, op.call) if precision.ACTIVE else op.call  # what is overwritten has its precision
+        return assign(input, call(input, *args, **kwargs), name)
 
     inplace.__name__ = inplace.__qualname__ = name
     inplace.__doc__ = f"In-place version of `{op.name}`: overwrites this tensor and returns it."

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import backends
+from .. import backends, missing
 from ..errors import OutOfMemoryError as OutOfMemoryError
 from . import driver, graphs, memory, seeds, streams
 from .memory import index_of
@@ -39,3 +39,4 @@ def _properties(device: Any) -> dict[str, Any]:
 
 
 globals().update({name: getattr(part, name) for part in (memory, streams, graphs, seeds) for name in part.__all__})
+__getattr__ = missing.of(__name__)

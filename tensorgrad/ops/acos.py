@@ -14,6 +14,7 @@ class Acos(Unary):
     """y = arccos(x) in [0, pi]; NaN outside [-1, 1]."""
 
     name = "acos"
+    autocast = ("", "float32")
     aliases = ("arccos",)
     ufunc = "arccos"
     domain = {"low": -0.9, "high": 0.9}

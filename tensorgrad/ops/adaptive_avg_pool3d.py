@@ -20,6 +20,7 @@ class AdaptiveAvgPool3d(Op):
     """
 
     name = "adaptive_avg_pool3d"
+    autocast = ("float32", "")
     function = method = False
     functional = True
     composite = True

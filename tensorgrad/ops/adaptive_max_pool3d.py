@@ -19,6 +19,7 @@ class AdaptiveMaxPool3d(Op):
     """
 
     name = "adaptive_max_pool3d"
+    autocast = ("float32", "")
     function = method = False
     functional = True
     composite = True

@@ -13,6 +13,7 @@ class Addcdiv(Op):
     """y = input + value * tensor1 / tensor2, with broadcasting."""
 
     name = "addcdiv"
+    autocast = ("", "widest")
     composite = True
     inplace = True
 

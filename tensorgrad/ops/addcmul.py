@@ -13,6 +13,7 @@ class Addcmul(Op):
     """y = input + value * tensor1 * tensor2, with broadcasting."""
 
     name = "addcmul"
+    autocast = ("", "widest")
     composite = True
     inplace = True
 

@@ -33,6 +33,7 @@ class Addmm(Op):
     """beta * input + alpha * (mat1 @ mat2); `input` broadcasts to (n, p)."""
 
     name = "addmm"
+    autocast = ("lower", "lower")
     composite = True
 
     def forward(self, input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
@@ -57,6 +58,7 @@ class Addmv(Op):
     """beta * input + alpha * (mat @ vec); `input` broadcasts to (n,)."""
 
     name = "addmv"
+    autocast = ("widest", "lower")
     composite = True
 
     def forward(self, input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
@@ -75,6 +77,7 @@ class Baddbmm(Op):
     """beta * input + alpha * (batch1 @ batch2), batch by batch; `input` broadcasts to (b, n, p)."""
 
     name = "baddbmm"
+    autocast = ("lower", "lower")
     composite = True
 
     def forward(self, input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:

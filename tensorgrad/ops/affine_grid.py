@@ -19,6 +19,7 @@ class AffineGrid(Op):
     """
 
     name = "affine_grid"
+    autocast = ("lower", "lower")
     function = method = False
     functional = True
     composite = True

@@ -14,6 +14,7 @@ class Asin(Unary):
     """y = arcsin(x) in [-pi/2, pi/2]; NaN outside [-1, 1]."""
 
     name = "asin"
+    autocast = ("", "float32")
     aliases = ("arcsin",)
     ufunc = "arcsin"
     domain = {"low": -0.9, "high": 0.9}

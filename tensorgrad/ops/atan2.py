@@ -16,6 +16,7 @@ class Atan2(Binary):
     """z = the angle of the point (x = other, y = input), in (-pi, pi]."""
 
     name = "atan2"
+    autocast = ("", "widest")
     aliases = ("arctan2",)
     ufunc = "arctan2"
     floats = True

@@ -21,6 +21,7 @@ class AvgPool3d(Op):
     """
 
     name = "avg_pool3d"
+    autocast = ("float32", "")
     function = method = False
     functional = True
     composite = True

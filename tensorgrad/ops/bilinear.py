@@ -15,6 +15,7 @@ class Bilinear(Op):
     """y[..., o] = sum over i, j of input1[..., i] weight[o, i, j] input2[..., j] + bias[o]."""
 
     name = "bilinear"
+    autocast = ("widest", "widest")
     method = False
     functional = True
     composite = True

@@ -19,6 +19,7 @@ class BinaryCrossEntropy(Op):
     that differ. With scores instead of probabilities, binary_cross_entropy_with_logits is exact."""
 
     name = "binary_cross_entropy"
+    autocast = ("float32", "refused")
     function = method = False
     functional = True
     composite = True

@@ -18,6 +18,7 @@ class BinaryCrossEntropyWithLogits(Op):
     Its mean or sum. ValueError for shapes that differ. pos_weight and weight broadcast."""
 
     name = "binary_cross_entropy_with_logits"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

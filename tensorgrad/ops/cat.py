@@ -20,6 +20,7 @@ class Cat(Op):
     """
 
     name = "cat"
+    autocast = ("widest", "widest")
     aliases = ("concat", "concatenate")
     method = False
 

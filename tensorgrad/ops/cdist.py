@@ -20,6 +20,7 @@ class CDist(Op):
     """
 
     name = "cdist"
+    autocast = ("float32", "float32")
     method = False
     composite = True
 

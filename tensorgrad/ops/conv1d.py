@@ -19,6 +19,7 @@ class Conv1d(Op):
     """
 
     name = "conv1d"
+    autocast = ("lower", "lower")
     method = False
     functional = True
     composite = True

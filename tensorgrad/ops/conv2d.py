@@ -45,6 +45,7 @@ class Conv2d(Op):
     """
 
     name = "conv2d"
+    autocast = ("lower", "lower")
     method = False
     functional = True
     defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v04_tma_im2col", "cuda/v03_tensor_core",

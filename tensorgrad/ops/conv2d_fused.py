@@ -25,6 +25,7 @@ class Conv2dFused(Op):
     """
 
     name = "conv2d_fused"
+    autocast = ("lower", "lower")
     group = "conv2d"
     function = method = False
 

@@ -19,6 +19,7 @@ class Conv3d(Op):
     """
 
     name = "conv3d"
+    autocast = ("lower", "lower")
     method = False
     functional = True
     composite = True

@@ -20,6 +20,7 @@ class ConvTranspose1d(Op):
     """
 
     name = "conv_transpose1d"
+    autocast = ("lower", "lower")
     method = False
     functional = True
     composite = True

@@ -21,6 +21,7 @@ class ConvTranspose2d(Op):
     """
 
     name = "conv_transpose2d"
+    autocast = ("lower", "lower")
     method = False
     functional = True
     composite = True

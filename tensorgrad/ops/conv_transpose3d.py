@@ -20,6 +20,7 @@ class ConvTranspose3d(Op):
     """
 
     name = "conv_transpose3d"
+    autocast = ("lower", "lower")
     method = False
     functional = True
     composite = True

@@ -14,6 +14,7 @@ class Cosh(Unary):
     """y = (e^x + e^-x) / 2."""
 
     name = "cosh"
+    autocast = ("", "float32")
     ufunc = "cosh"
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:

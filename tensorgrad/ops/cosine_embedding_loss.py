@@ -18,6 +18,7 @@ class CosineEmbeddingLoss(Op):
     Inputs (N, D) with target (N), or (D) with a target without dimensions; RuntimeError otherwise."""
 
     name = "cosine_embedding_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

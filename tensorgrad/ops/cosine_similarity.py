@@ -16,6 +16,7 @@ class CosineSimilarity(Op):
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`, with broadcasting."""
 
     name = "cosine_similarity"
+    autocast = ("", "float32")
     method = False
     functional = True
     composite = True

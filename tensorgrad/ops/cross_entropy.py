@@ -25,6 +25,7 @@ class CrossEntropy(Op):
     """
 
     name = "cross_entropy"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

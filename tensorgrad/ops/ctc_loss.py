@@ -23,6 +23,7 @@ class CTCLoss(Op):
     """
 
     name = "ctc_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

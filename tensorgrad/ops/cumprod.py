@@ -17,6 +17,7 @@ class Cumprod(Op):
     """y_i = x_0 ... x_i along `dim`; integers and bools multiply in int64. The gradient is exact where elements are zero."""
 
     name = "cumprod"
+    autocast = ("", "float32")
     inplace = True
 
     def forward(self, ctx: Node, input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:

@@ -17,6 +17,7 @@ class Cumsum(Op):
     """y_i = x_0 + ... + x_i along `dim`; integers and bools add up in int64."""
 
     name = "cumsum"
+    autocast = ("", "float32")
     inplace = True
 
     def forward(self, ctx: Node, input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:

@@ -15,6 +15,7 @@ class Dist(Op):
     """The p-norm of input - other, with broadcasting."""
 
     name = "dist"
+    autocast = ("", "float32")
     composite = True
 
     def forward(self, input: Tensor, other: Tensor, p: float = 2) -> Tensor:

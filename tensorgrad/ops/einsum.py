@@ -21,6 +21,7 @@ class Einsum(Op):
     """
 
     name = "einsum"
+    autocast = ("lower", "lower")
     method = False
     composite = True
 

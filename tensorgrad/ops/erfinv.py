@@ -18,6 +18,7 @@ class Erfinv(Unary):
     """
 
     name = "erfinv"
+    autocast = ("", "float32")
     saves = "output"
     domain = {"low": -0.95, "high": 0.95}
 

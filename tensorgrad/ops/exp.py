@@ -12,6 +12,7 @@ class Exp(Unary):
     """y = e^x."""
 
     name = "exp"
+    autocast = ("", "float32")
     ufunc = "exp"
     saves = "output"
 

@@ -14,6 +14,7 @@ class Expm1(Unary):
     """y = e^x - 1, exact near zero."""
 
     name = "expm1"
+    autocast = ("", "float32")
     ufunc = "expm1"
     saves = "output"
 

@@ -24,6 +24,7 @@ class GridSample(Op):
     """
 
     name = "grid_sample"
+    autocast = ("float32", "widest")
     function = method = False
     functional = True
     composite = True

@@ -22,6 +22,7 @@ class GroupNorm(Op):
     """
 
     name = "group_norm"
+    autocast = ("", "float32")
     method = False
     functional = True
     defaults = ("cuda/v05_channels_last_cluster", "cuda/v04_cluster", "cuda/v03_held", "cpu/channels_last", "cpu/groups", "cpu/numpy")

@@ -18,6 +18,7 @@ class HingeEmbeddingLoss(Op):
     ValueError for shapes that differ."""
 
     name = "hinge_embedding_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

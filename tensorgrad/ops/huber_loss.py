@@ -18,6 +18,7 @@ class HuberLoss(Op):
     Refuses shapes that differ and delta <= 0 (ValueError, RuntimeError). Huber, "Robust estimation of a location parameter", 1964."""
 
     name = "huber_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

@@ -19,6 +19,7 @@ class IndexCopy(Overwriting):
     gradients."""
 
     name = "index_copy"
+    autocast = ("widest", "")
 
     def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
         ctx.dim, i, rows = rows_along(self.name, input, dim, index, source)

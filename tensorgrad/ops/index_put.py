@@ -17,6 +17,7 @@ class IndexPut(Op):
     """input, with `values` written at the index tensors `indices`, or added there with `accumulate` (repeated places then add up)."""
 
     name = "index_put"
+    autocast = ("", "widest")
     composite = True
 
     def forward(self, input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:

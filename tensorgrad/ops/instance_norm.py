@@ -20,6 +20,7 @@ class InstanceNorm(Op):
     """
 
     name = "instance_norm"
+    autocast = ("", "widest")
     torch_name = "nn.functional.instance_norm"
     function = method = False
     functional = True

@@ -25,6 +25,7 @@ class Interpolate(Op):
     """
 
     name = "interpolate"
+    autocast = ("", "float32")
     function = method = False
     functional = True
     composite = True

@@ -19,6 +19,7 @@ class KlDiv(Op):
     is 0. ValueError for shapes that differ."""
 
     name = "kl_div"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

@@ -13,6 +13,7 @@ class L1Loss(PairLoss):
     Unlike PyTorch, which warns and broadcasts, refuses shapes that differ (ValueError)."""
 
     name = "l1_loss"
+    autocast = ("float32", "float32")
 
     def distance(self, difference: Tensor) -> Tensor:
         return difference.abs()

@@ -21,6 +21,7 @@ class LayerNorm(Op):
     """
 
     name = "layer_norm"
+    autocast = ("", "float32")
     method = False
     functional = True
     defaults = ("cuda/v02_persistent", "cuda/v01_welford", "cpu/rows", "cpu/numpy")

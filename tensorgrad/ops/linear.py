@@ -20,6 +20,7 @@ class Linear(Op):
     """
 
     name = "linear"
+    autocast = ("lower", "lower")
     function = method = False
     functional = True
 

@@ -21,6 +21,7 @@ class LinearActivation(Op):
     """
 
     name = "linear_activation"
+    autocast = ("lower", "lower")
     composite = True
     function = method = False
 

@@ -34,6 +34,7 @@ class LinearCrossEntropy(Op):
     """
 
     name = "linear_cross_entropy"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     defaults = ("cuda/v02_cluster", "cuda/v01_online", "cuda/v00_thread_per_position", "cpu/fused")

@@ -28,6 +28,7 @@ class LocalResponseNorm(Op):
     """
 
     name = "local_response_norm"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     torch_name = "nn.functional.local_response_norm"

@@ -14,6 +14,7 @@ class Log(Unary):
     """y = ln(x); -inf at zero, NaN below."""
 
     name = "log"
+    autocast = ("", "float32")
     ufunc = "log"
     domain = {"low": 0.1, "high": 3.0}
 

@@ -15,6 +15,7 @@ class Log10(Unary):
     """y = log10(x); -inf at zero, NaN below."""
 
     name = "log10"
+    autocast = ("", "float32")
     ufunc = "log10"
     domain = {"low": 0.1, "high": 3.0}
 

@@ -14,6 +14,7 @@ class Log1p(Unary):
     """y = ln(1 + x), exact near zero; -inf at -1, NaN below."""
 
     name = "log1p"
+    autocast = ("", "float32")
     ufunc = "log1p"
     domain = {"low": -0.8, "high": 3.0}
 

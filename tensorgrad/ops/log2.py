@@ -15,6 +15,7 @@ class Log2(Unary):
     """y = log2(x); -inf at zero, NaN below."""
 
     name = "log2"
+    autocast = ("", "float32")
     ufunc = "log2"
     domain = {"low": 0.1, "high": 3.0}
 

@@ -18,6 +18,7 @@ class LogSoftmax(AlongDim):
     """
 
     name = "log_softmax"
+    autocast = ("", "float32")
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return fn.log_softmax_backward(g, ctx.saved[0], ctx.dim).to(ctx.kind)

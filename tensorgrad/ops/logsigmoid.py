@@ -16,6 +16,7 @@ class Logsigmoid(Op):
     """y = ln(1 / (1 + e^-x)) = -softplus(-x), exact at both ends."""
 
     name = "logsigmoid"
+    autocast = ("", "widest")
     function = method = False
     functional = True
     composite = True

@@ -18,6 +18,7 @@ class Logsumexp(Op):
     """y = ln(sum exp(x)) over `dim` (one or several), without overflow: the largest element is taken out first."""
 
     name = "logsumexp"
+    autocast = ("", "float32")
     torch_name = "logsumexp"
 
     def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int], keepdim: bool = False) -> Tensor:

@@ -19,6 +19,7 @@ class LPPool2d(Op):
     """
 
     name = "lp_pool2d"
+    autocast = ("", "float32")
     function = method = False
     functional = True
     composite = True
@@ -47,6 +48,7 @@ class LPPool1d(Op):
     """y = (sum over the window of x^p)^(1/p), p = `norm_type`, for `input` (N, C, L) or (C, L)."""
 
     name = "lp_pool1d"
+    autocast = ("", "float32")
     function = method = False
     functional = True
     composite = True

@@ -15,6 +15,7 @@ class LPPool3d(Op):
     """y = (sum over the window of x^p)^(1/p), p = `norm_type`, for `input` (N, C, D, H, W) or (C, D, H, W); ceil_mode as in lp_pool2d."""
 
     name = "lp_pool3d"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

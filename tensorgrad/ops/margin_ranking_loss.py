@@ -16,6 +16,7 @@ class MarginRankingLoss(Op):
     """max(0, -target (input1 - input2) + margin); its mean or sum. RuntimeError unless the number of dimensions is the same."""
 
     name = "margin_ranking_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

@@ -26,6 +26,7 @@ class Matmul(Op):
     """
 
     name = "matmul"
+    autocast = ("lower", "lower")
     operators = ("__matmul__", "__rmatmul__")
     defaults = ("cpu/packed", "cpu/openblas", "cpu/numpy", "cuda/gemv", "cuda/split_k",
                 "cuda/v09_hopper", "cuda/v08_tensor_core", "cuda/v07_double_buffered", "cuda/v02_shared",

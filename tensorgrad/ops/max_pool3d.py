@@ -19,6 +19,7 @@ class MaxPool3d(Op):
     """
 
     name = "max_pool3d"
+    autocast = ("float32", "")
     torch_name = "nn.functional.max_pool3d"
     method = False
     functional = True

@@ -20,6 +20,7 @@ class MaxUnpool1d(Op):
     """
 
     name = "max_unpool1d"
+    autocast = ("float32", "")
     function = method = False
     functional = True
     composite = True

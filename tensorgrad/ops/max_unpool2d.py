@@ -21,6 +21,7 @@ class MaxUnpool2d(Op):
     """
 
     name = "max_unpool2d"
+    autocast = ("float32", "")
     function = method = False
     functional = True
     torch_name = "nn.functional.max_unpool2d"

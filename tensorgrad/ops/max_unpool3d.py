@@ -21,6 +21,7 @@ class MaxUnpool3d(Op):
     """
 
     name = "max_unpool3d"
+    autocast = ("float32", "")
     function = method = False
     functional = True
     composite = True

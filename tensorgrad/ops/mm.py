@@ -30,6 +30,7 @@ class Mm(Op):
     """z = input @ mat2 of two matrices (n, m) and (m, p)."""
 
     name = "mm"
+    autocast = ("lower", "lower")
     composite = True
 
     def forward(self, input: Tensor, mat2: Tensor) -> Tensor:
@@ -49,6 +50,7 @@ class Bmm(Op):
     """z[b] = input[b] @ mat2[b] of two batches (b, n, m) and (b, m, p)."""
 
     name = "bmm"
+    autocast = ("lower", "lower")
     composite = True
 
     def forward(self, input: Tensor, mat2: Tensor) -> Tensor:
@@ -69,6 +71,7 @@ class Mv(Op):
     """z = input @ vec of a matrix (n, m) and a vector (m,)."""
 
     name = "mv"
+    autocast = ("widest", "lower")
     composite = True
 
     def forward(self, input: Tensor, vec: Tensor) -> Tensor:
@@ -87,6 +90,7 @@ class Dot(Op):
     """The sum over i of input[i] tensor[i], for two vectors of one length."""
 
     name = "dot"
+    autocast = ("widest", "widest")
     aliases = ("vdot",)
     composite = True
 

@@ -18,6 +18,7 @@ class MultiMarginLoss(Op):
     Its mean or sum. Labels are checked as in cross_entropy; ValueError for another p."""
 
     name = "multi_margin_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

@@ -19,6 +19,7 @@ class MultilabelMarginLoss(Op):
     """
 
     name = "multilabel_margin_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

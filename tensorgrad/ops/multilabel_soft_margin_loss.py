@@ -18,6 +18,7 @@ class MultilabelSoftMarginLoss(Op):
     ValueError for shapes that differ."""
 
     name = "multilabel_soft_margin_loss"
+    autocast = ("", "float32")
     function = method = False
     functional = True
     composite = True

@@ -16,6 +16,7 @@ class Nanmean(Op):
     """The average over `dim` of what is not NaN; NaN where there is nothing."""
 
     name = "nanmean"
+    autocast = ("", "widest")
     composite = True
 
     def forward(self, input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *,

@@ -16,6 +16,7 @@ class Nansum(Op):
     """The sum over `dim` in which NaN count as zero."""
 
     name = "nansum"
+    autocast = ("", "widest")
     composite = True
 
     def forward(self, input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *,

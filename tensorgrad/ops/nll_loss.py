@@ -21,6 +21,7 @@ class NllLoss(Op):
     """
 
     name = "nll_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

@@ -17,6 +17,7 @@ class Norm(Op):
     """The p-norm over `dim` (all by default): (sum |x|^p)^(1/p); "fro" is 2. Matrix norms other than that are refused."""
 
     name = "norm"
+    autocast = ("", "float32")
     composite = True
 
     def forward(self, input: Tensor, p: Any = "fro", dim: int | Sequence[int] | None = None, keepdim: bool = False,

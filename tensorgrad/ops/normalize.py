@@ -19,6 +19,7 @@ class Normalize(Op):
     """
 
     name = "normalize"
+    autocast = ("", "float32")
     function = method = False
     functional = True
     composite = True

@@ -15,6 +15,7 @@ class PairwiseDistance(Op):
     """(sum_i |x1_i - x2_i + eps|^p)^(1/p) over the last dimension, with broadcasting; p = inf gives the largest difference."""
 
     name = "pairwise_distance"
+    autocast = ("", "float32")
     function = method = False
     functional = True
     composite = True

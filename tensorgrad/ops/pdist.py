@@ -18,6 +18,7 @@ class Pdist(Op):
     """
 
     name = "pdist"
+    autocast = ("", "float32")
     method = False
     functional = True
     composite = True

@@ -18,6 +18,7 @@ class PoissonNllLoss(Op):
     `full` adds Stirling's target ln target - target + ln(2 pi target) / 2 where target > 1. ValueError for shapes that differ."""
 
     name = "poisson_nll_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

@@ -21,6 +21,7 @@ class Pow(Binary):
     """
 
     name = "pow"
+    autocast = ("", "float32")
     operators = ("__pow__", "__rpow__", "__ipow__")
     domain = ({"low": 0.3, "high": 2.0}, {})
 

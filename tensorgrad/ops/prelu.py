@@ -15,6 +15,7 @@ class Prelu(Op):
     """y = x above zero, else w x; the weight has one element, or one for each channel (dim 1) (He et al., 2015)."""
 
     name = "prelu"
+    autocast = ("lower", "lower")
     functional = composite = True
 
     def forward(self, input: Tensor, weight: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ class Prod(Reduction):
     """The product over `dim`, or of all elements; integers and bools multiply in int64. The gradient is exact where elements are zero."""
 
     name = "prod"
+    autocast = ("float32", "float32")
 
     def forward(self, ctx: Node, input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
         x = input.array

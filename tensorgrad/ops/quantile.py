@@ -19,6 +19,7 @@ class Quantile(Op):
     """
 
     name = "quantile"
+    autocast = ("float32", "float32")
     composite = True
 
     def forward(self, input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:

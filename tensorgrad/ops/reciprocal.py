@@ -12,6 +12,7 @@ class Reciprocal(Unary):
     """y = 1 / x."""
 
     name = "reciprocal"
+    autocast = ("", "float32")
     saves = "output"
     domain = {"low": 0.5, "high": 2.0}
 

@@ -36,6 +36,7 @@ class Recurrence(Op):
     """
 
     name = "recurrence"
+    autocast = ("lower", "lower")
     function = method = False
     defaults = ("cuda/v00_step", "cpu/fused")
 

@@ -22,6 +22,7 @@ class RMSNorm(Op):
     """
 
     name = "rms_norm"
+    autocast = ("", "float32")
     method = False
     functional = True
     defaults = ("cuda/v02_persistent", "cuda/v01_welford", "cpu/rows", "cpu/numpy")

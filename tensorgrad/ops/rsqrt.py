@@ -14,6 +14,7 @@ class Rsqrt(Unary):
     """y = 1 / sqrt(x); infinity at zero, NaN below."""
 
     name = "rsqrt"
+    autocast = ("", "float32")
     saves = "output"
     domain = {"low": 0.1, "high": 3.0}
 

@@ -26,6 +26,7 @@ class ScaledDotProductAttention(Op):
     """
 
     name = "scaled_dot_product_attention"
+    autocast = ("lower", "lower")
     function = method = False
     functional = True
     composite = True

@@ -22,6 +22,7 @@ class ScatterAdd(Overwriting):
     Gradients flow to a `src` larger than `index` too; PyTorch has none for those."""
 
     name = "scatter_add"
+    autocast = ("", "widest")
     defaults = ("cuda/v01_sorted", "cpu/columns", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ class Sinh(Unary):
     """y = (e^x - e^-x) / 2."""
 
     name = "sinh"
+    autocast = ("", "float32")
     ufunc = "sinh"
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ class SmoothL1Loss(Op):
     Refuses shapes that differ and a negative beta (ValueError, RuntimeError). Girshick, "Fast R-CNN", ICCV 2015."""
 
     name = "smooth_l1_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

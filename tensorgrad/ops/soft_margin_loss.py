@@ -16,6 +16,7 @@ class SoftMarginLoss(Op):
     """ln(1 + exp(-target input)); its mean or sum. ValueError for shapes that differ."""
 
     name = "soft_margin_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

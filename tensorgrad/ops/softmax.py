@@ -18,6 +18,7 @@ class Softmax(AlongDim):
     """
 
     name = "softmax"
+    autocast = ("", "float32")
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return fn.softmax_backward(g, ctx.saved[0], ctx.dim).to(ctx.kind)

@@ -16,6 +16,7 @@ class Softmin(Op):
     """y_i = exp(-x_i) / sum_j exp(-x_j) along `dim`; see softmax."""
 
     name = "softmin"
+    autocast = ("", "float32")
     function = method = False
     functional = True
     composite = True

@@ -17,6 +17,7 @@ class Softplus(Activation):
     """y = ln(1 + e^(beta x)) / beta; where beta x is above `threshold`, x itself."""
 
     name = "softplus"
+    autocast = ("", "float32")
     inplace = False
 
     def forward(self, ctx: Node, input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:

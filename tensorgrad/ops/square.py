@@ -14,6 +14,7 @@ class Square(Unary):
     """y = x * x; bools become int64."""
 
     name = "square"
+    autocast = ("", "float32")
     float_only = False
 
     def compute(self, xp: Any, x: Any) -> Any:

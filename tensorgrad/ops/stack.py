@@ -17,6 +17,7 @@ class Stack(Op):
     """The tensors, all of one shape, along a new dim `dim`; in the dtype they promote to."""
 
     name = "stack"
+    autocast = ("widest", "widest")
     method = False
 
     def forward(self, ctx: Node, tensors: Sequence[Tensor], dim: int = 0) -> Tensor:

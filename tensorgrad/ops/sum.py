@@ -20,6 +20,7 @@ class Sum(Reduction):
     """The sum over `dim` (one, several, or all of them). Integers and bools add up in int64."""
 
     name = "sum"
+    autocast = ("", "float32")
 
     def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *,
                 dtype: DType | None = None) -> Tensor:

@@ -15,6 +15,7 @@ class SumToSize(Op):
     """The sum of a tensor over all dimensions along which `size` would have been broadcast to its shape."""
 
     name = "sum_to_size"
+    autocast = ("", "float32")
     function = False
 
     def forward(self, ctx: Node, input: Tensor, size: Sizes) -> Tensor:

@@ -14,6 +14,7 @@ class Tan(Unary):
     """y = tan(x), x in radians."""
 
     name = "tan"
+    autocast = ("", "float32")
     ufunc = "tan"
     saves = "output"
     domain = {"low": -1.2, "high": 1.2}

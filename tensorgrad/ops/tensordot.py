@@ -16,6 +16,7 @@ class TensorDot(Op):
     """The sum of products over the last `dims` dims of `a` and the first ones of `b`, or over the pairs in ([dims of a], [dims of b])."""
 
     name = "tensordot"
+    autocast = ("", "widest")
     method = False
     composite = True
 

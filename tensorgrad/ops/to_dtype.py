@@ -9,6 +9,7 @@ from ..dtypes import dtype as DType
 from ..dtypes import float64
 from ..graph import Node
 from ..op import Op
+from ..pointwise import QUIET
 from ..tensor import Tensor, wrap
 
 
@@ -20,7 +21,7 @@ class ToDtype(Op):
 
     def forward(self, ctx: Node, input: Tensor, dtype: DType) -> Tensor:
         ctx.kind = input.dtype
-        return wrap(input.array.astype(dtype.np), input.device)
+        return wrap(QUIET.run(input.array.astype, dtype.np), input.device)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return g.to(ctx.kind)

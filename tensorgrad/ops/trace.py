@@ -15,6 +15,7 @@ class Trace(Op):
     """y = sum_i input[i, i] of a matrix, square or not."""
 
     name = "trace"
+    autocast = ("float32", "widest")
     composite = True
 
     def forward(self, input: Tensor) -> Tensor:

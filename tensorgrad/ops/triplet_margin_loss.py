@@ -19,6 +19,7 @@ class TripletMarginLoss(Op):
     Balntas et al., "Learning local feature descriptors with triplets and shallow convolutional neural networks", BMVC 2016."""
 
     name = "triplet_margin_loss"
+    autocast = ("float32", "float32")
     function = method = False
     functional = True
     composite = True

@@ -29,6 +29,7 @@ class TripletMarginWithDistanceLoss(Op):
     """
 
     name = "triplet_margin_with_distance_loss"
+    autocast = ("", "float32")
     function = method = False
     functional = True
     composite = True

@@ -22,6 +22,7 @@ class VectorNorm(Op):
     """
 
     name = "vector_norm"
+    autocast = ("", "float32")
     torch_name = "linalg.vector_norm"
     function = method = False
 

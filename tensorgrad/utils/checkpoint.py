@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .. import random
+from .. import precision, random
 from ..grad_mode import enable_grad
 from ..graph import MODE, Edge, Kept, Node, OwnOutput, edge_of, version_cell
 from ..tensor import Tensor, wrap
@@ -63,6 +63,7 @@ class _Region:
     def __init__(self, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any], preserve_rng_state: bool, check: bool):
         self.function, self.kwargs, self.check = function, kwargs, check
         self.rng = random.states() if preserve_rng_state else None
+        self.autocast = precision.state()
         self.left: list[weakref.ref[_Left]] = []
         self.again: weakref.WeakKeyDictionary[_Left, tuple] = weakref.WeakKeyDictionary()  # (array, device, version cell, version)
         # The arguments are held as a node holds what it saves: changes in place are noticed, an outer region can leave them out.
@@ -132,7 +133,7 @@ class _Region:
             if self.rng is not None:
                 random.restore(self.rng)
             MODE.saving = collect
-            with enable_grad():
+            with enable_grad(), precision.as_in(self.autocast):
                 self.function(*args, **self.kwargs)
         except _Enough:
             pass
