@@ -158,6 +158,40 @@ def test_a_graphed_training_step_has_the_bits_of_an_eager_one(optimizer):
         assert tg.equal(g, w)
 
 
+def test_a_whole_step_is_captured_and_follows_its_schedule():
+    def trained(graphed):
+        tg.manual_seed(0)
+        model = nn.Sequential(nn.Linear(64, 128), nn.GELU(), nn.Linear(128, 10)).to("cuda")
+        opt = tg.optim.AdamW(model.parameters(), lr=1e-2)
+        schedule = tg.optim.lr_scheduler.OneCycleLR(opt, 1e-2, total_steps=12)
+
+        def step(x, y):
+            opt.zero_grad()
+            value = F.cross_entropy(model(x), y)
+            value.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+            opt.step()
+            return value.detach()
+
+        data = [(tg.randn(32, 64).cuda(), tg.randint(0, 10, (32,)).cuda()) for _ in range(6)]
+        if graphed:
+            step = tg.cuda.graph(step, *data[0])
+        else:
+            for _ in range(3):
+                step(*data[0])
+        losses = []
+        for batch in data:
+            losses.append(step(*batch).item())
+            schedule.step()
+        assert opt.state_dict()["state"][0]["step"].item() == 9
+        return losses, [p.detach().cpu() for p in model.parameters()]
+
+    (eager, want), (replayed, got) = trained(False), trained(True)
+    assert eager == replayed
+    for w, g in zip(want, got, strict=True):
+        assert tg.equal(g, w)
+
+
 @pytest.mark.parametrize("what", [
     lambda x: x.sum().item(), lambda x: x.cpu(), lambda x: tg.rand(3, device="cuda"), lambda x: x.nonzero(), lambda x: x[x > 0],
     lambda x: tg.cuda.synchronize(), lambda x: tg.tensor([1.0], device="cuda"),

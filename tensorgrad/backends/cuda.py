@@ -14,7 +14,7 @@ import importlib
 import os
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,20 @@ def scalar(array: np.ndarray) -> Any:
 def capturing() -> bool:
     """Whether this thread is recording a graph: what is computed now has no values yet."""
     return streams.capturing()
+
+
+def before_replays(prepare: Callable[[], None]) -> None:
+    """Call this before each replay of the graph that this thread is recording."""
+    streams.own.graph.preparations.append(prepare)
+
+
+def for_replays(count: int, dtype: str) -> Any:
+    """Storage that such a call may write: none of the graph's own, which other kernels of it have used by the time a later one reads."""
+    own, accounts.own.pool = accounts.own.pool, None
+    try:
+        return cupy.empty(count, dtype)
+    finally:
+        accounts.own.pool = own
 
 
 def active() -> contextlib.AbstractContextManager[None]:

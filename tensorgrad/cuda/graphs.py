@@ -1,8 +1,8 @@
 """CUDA graphs: what a function launches, written down once and launched again as a whole.
 
 A replay launches the same kernels on the same memory. So whatever a captured function works with is kept: arrays from outside are held,
-and memory it asks for comes from a pool of the graph's own. What depends on values the host would have to read, and what should differ
-from replay to replay (random numbers, an optimizer's step count), cannot be captured and is refused by name.
+and memory it asks for comes from a pool of the graph's own. What differs from replay to replay and is the host's (an optimizer's numbers)
+is put into memory before each, where the captured kernels find it. What depends on values the host would have to read is refused by name.
 """
 from __future__ import annotations
 
@@ -28,19 +28,22 @@ class CUDAGraph:
         self._graph: Any = None
         self._pool: Any = None
         self._held: dict[int, Any] = {}  # arrays from outside that the graph reads or writes, by address
+        self.preparations: list[Callable[[], None]] = []  # what each replay begins with
 
     def replay(self) -> None:
         """Launch it on the current stream."""
         if self._graph is None:
             raise RuntimeError("CUDAGraph.replay: nothing was captured; use `with tg.cuda.graph(g):` first")
         streams.refuse_capture("a replay of another graph", "replay one after the other")
+        for prepare in self.preparations:
+            prepare()
         self._graph.launch(backends.load("cuda").cupy.cuda.get_current_stream())
 
     def reset(self) -> None:
         """Forget what was captured; its memory is free again once nobody holds the results."""
         if self._graph is not None:
             streams.synchronize()
-        self._graph, self._pool, self._held = None, None, {}
+        self._graph, self._pool, self._held, self.preparations = None, None, {}, []
 
     @contextlib.contextmanager
     def capture(self, stream: Stream | None = None) -> Iterator[None]:
@@ -54,6 +57,7 @@ class CUDAGraph:
         streams.synchronize()
         gc.collect()  # what dies during the capture would be freed by calls that cannot be captured
         stream = stream or Stream()
+        self._held, self.preparations = {}, []
         self._pool = backend.accounts.private_pool()
         with streams.stream(stream), self._watching(errors):
             stream.made.begin_capture()
@@ -110,7 +114,8 @@ class CUDAGraph:
 class _Graphed:
     """A function captured on examples of its inputs; a call copies the inputs to their places and replays."""
 
-    def __init__(self, function: Callable[..., Any], examples: tuple[Any, ...], warmup: int, stream: Stream | None = None):
+    def __init__(self, function: Callable[..., Any], examples: tuple[Any, ...], warmup: int, stream: Stream | None = None,
+                 prepare: Callable[[], Any] | None = None, captured: Callable[..., Any] | None = None):
         self.name = getattr(function, "__name__", type(function).__name__)
         for i, x in enumerate(examples):
             if not isinstance(x, Tensor) or x.device.type != "cuda":
@@ -122,9 +127,11 @@ class _Graphed:
         with streams.stream(stream):  # kernels are loaded and constants made before anything is recorded
             for _ in range(warmup):
                 function(*self.inputs)
+            if prepare is not None:
+                prepare()
         streams.current_stream().wait_stream(stream)
         with self.graph.capture(stream):
-            self.outputs = function(*self.inputs)
+            self.outputs = (captured or function)(*self.inputs)
 
     def __call__(self, *inputs: Any) -> Any:
         if len(inputs) != len(self.inputs):
@@ -148,6 +155,8 @@ def graph(what: Any, *examples: Tensor, warmup: int = 3, stream: Stream | None =
 
     `f = graph(step, x)` runs `step(x)` `warmup` times, captures it on a copy of x, and gives a function: f(x2) copies x2 there and
     replays. The results are the same tensors each time, with new values. RuntimeError names what cannot be captured.
+    A `step` that trains (zero_grad, backward, clip_grad_norm_, optimizer.step) does so in the runs of the warm-up too; `make_graphed`
+    captures one without a step before.
     """
     if isinstance(what, CUDAGraph):
         return what.capture(stream)
@@ -156,13 +165,17 @@ def graph(what: Any, *examples: Tensor, warmup: int = 3, stream: Stream | None =
     return _Graphed(what, examples, warmup, stream)
 
 
-def make_graphed(loss: Callable[..., Tensor], optimizer: Any, *examples: Tensor, warmup: int = 3) -> Callable[..., Tensor]:
-    """A whole training step from `loss(*inputs)`, as a function of the inputs: the loss and its gradients are one replay.
+def make_graphed(loss: Callable[..., Tensor], optimizer: Any, *examples: Tensor, warmup: int = 3,
+                 max_norm: float | None = None) -> Callable[..., Tensor]:
+    """A whole training step from `loss(*inputs)`, as a function of the inputs: loss, gradients and the optimizer's step are one replay.
 
-    The optimizer's step follows the replay by itself: its numbers (learning rate, step count) differ from step to step, and all
-    parameters are one kernel. The gradients lie in `.grad` afterwards. The loss returned is overwritten by the next step. `warmup` runs of
-    the loss and its gradients come first; they change no parameter, but do move the statistics of batch norm.
+    `max_norm` clips the gradients by their common norm, as `clip_grad_norm_` does. The gradients lie in `.grad` afterwards; the loss
+    returned is overwritten by the next step. Learning rates and the optimizer's other options may change from step to step, by a schedule
+    too.
+    `warmup` runs of the loss and its gradients come first; they change no parameter, but do move the statistics of batch norm.
     """
+    from ..nn.utils.clip_grad import clip_grad_norm_
+
     params = [p for group in optimizer.param_groups for p in group["params"]]
 
     def both(*inputs: Tensor) -> Tensor:
@@ -170,16 +183,22 @@ def make_graphed(loss: Callable[..., Tensor], optimizer: Any, *examples: Tensor,
             p.grad = None
         value = loss(*inputs)
         value.backward()
+        if max_norm is not None:
+            clip_grad_norm_(params, max_norm)
         return value.detach()
 
-    graphed = _Graphed(both, examples, warmup)
+    def whole(*inputs: Tensor) -> Tensor:
+        value = both(*inputs)
+        optimizer.step()
+        return value
+
+    graphed = _Graphed(both, examples, max(warmup, 1), prepare=optimizer.prepare, captured=whole)  # one run shows who has gradients
     gradients = [(p, p.grad) for p in params]
 
     def step(*inputs: Tensor) -> Tensor:
         value: Tensor = graphed(*inputs)
         for p, g in gradients:
             p.grad = g
-        optimizer.step()
         return value
 
     return step

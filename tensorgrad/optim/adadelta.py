@@ -27,12 +27,14 @@ class Adadelta(Optimizer):
         check_number("Adadelta", "rho", group["rho"], "at most 1")
 
     def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
-        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+        def make(p: Tensor, state: dict[str, Any]) -> None:
             if "step" not in state:
                 state["step"] = p.new_zeros((), dtype=dtypes.float32, device="cpu")
                 state["square_avg"], state["acc_delta"] = self.zeros_like(p), self.zeros_like(p)
+
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
             count_step(state)
             return (state["square_avg"], state["acc_delta"]), (group["lr"], group["rho"], group["eps"], group["weight_decay"],
                                                                group["maximize"])
 
-        self.run(fn.adadelta_step, of, params)
+        self.run(fn.adadelta_step, of, params, make)

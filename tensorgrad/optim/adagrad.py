@@ -35,8 +35,11 @@ class Adagrad(Optimizer):
             check_number("Adagrad", name, group[name])
 
     def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        def make(p: Tensor, state: dict[str, Any]) -> None:
+            pass  # add_param_group did
+
         def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
             lr = group["lr"] / (1 + (count_step(state) - 1) * group["lr_decay"])
             return (state["sum"],), (lr, group["eps"], group["weight_decay"], group["maximize"])
 
-        self.run(fn.adagrad_step, of, params)
+        self.run(fn.adagrad_step, of, params, make)

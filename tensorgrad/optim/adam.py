@@ -31,14 +31,16 @@ class Adam(Optimizer):
             check_number(self._name, f"betas[{i}]", group["betas"][i], "below 1")
 
     def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
-        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+        def make(p: Tensor, state: dict[str, Any]) -> None:
             if "step" not in state:
                 state["step"] = p.new_zeros((), dtype=dtypes.float32, device="cpu")
                 state["exp_avg"], state["exp_avg_sq"] = self.zeros_like(p), self.zeros_like(p)
             if group["amsgrad"] and "max_exp_avg_sq" not in state:
                 state["max_exp_avg_sq"] = self.zeros_like(p)
+
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
             states = state["exp_avg"], state["exp_avg_sq"], state["max_exp_avg_sq"] if group["amsgrad"] else None
             return states, (count_step(state), group["lr"], *group["betas"], group["eps"], group["weight_decay"],
                             group["decoupled_weight_decay"], group["maximize"])
 
-        self.run(fn.adam_step, of, params)
+        self.run(fn.adam_step, of, params, make)

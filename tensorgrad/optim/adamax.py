@@ -13,7 +13,7 @@ class Adamax(Optimizer):
     """m = b1 m + (1 - b1) g; u = max(b2 u, |g| + eps); p -= lr m / ((1 - b1^step) u).
 
     g is the gradient, negated where `maximize`, plus weight_decay * p. `foreach=False` steps the parameters one by one instead of in one
-    call. ValueError names a hyperparameter out of range, NotImplementedError `differentiable` and `capturable`.
+    call. ValueError names a hyperparameter out of range, NotImplementedError `differentiable`.
     Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 2.
     """
 
@@ -24,7 +24,7 @@ class Adamax(Optimizer):
                                   "maximize": maximize, "differentiable": differentiable, "capturable": capturable}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
-        refuse("Adamax", group, "differentiable", "capturable")
+        refuse("Adamax", group, "differentiable")
         for name in ("lr", "eps", "weight_decay"):
             check_number("Adamax", name, group[name])
         for i in (0, 1):
@@ -33,10 +33,12 @@ class Adamax(Optimizer):
     def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
         numbers = (float(group["lr"]), *group["betas"], group["eps"], group["weight_decay"], group["maximize"])
 
-        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+        def make(p: Tensor, state: dict[str, Any]) -> None:
             if "step" not in state:
                 state["step"] = scalar(p)
                 state["exp_avg"], state["exp_inf"] = self.zeros_like(p), self.zeros_like(p)
+
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
             return (state["exp_avg"], state["exp_inf"]), (count_step(state), *numbers)
 
-        self.run(fn.adamax_step, of, params)
+        self.run(fn.adamax_step, of, params, make)

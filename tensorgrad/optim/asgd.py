@@ -13,7 +13,7 @@ class ASGD(Optimizer):
     """p = (1 - lambd eta) p - eta g with eta = lr / (1 + lambd lr step)^alpha; the mean of p since step t0 is `state[p]["ax"]`.
 
     g is the gradient, negated where `maximize`, plus weight_decay * p. `foreach=False` steps the parameters one by one instead of in one
-    call. ValueError names a hyperparameter out of range, NotImplementedError `differentiable` and `capturable`.
+    call. ValueError names a hyperparameter out of range, NotImplementedError `differentiable`.
     Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30, 1992.
     """
 
@@ -26,19 +26,21 @@ class ASGD(Optimizer):
                                   "maximize": maximize, "differentiable": differentiable, "capturable": capturable}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
-        refuse("ASGD", group, "differentiable", "capturable")
+        refuse("ASGD", group, "differentiable")
         for name in ("lr", "weight_decay"):
             check_number("ASGD", name, group[name])
 
     def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
         lr, lambd = float(group["lr"]), group["lambd"]
 
-        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+        def make(p: Tensor, state: dict[str, Any]) -> None:
             if "step" not in state:
                 state["step"], state["eta"], state["mu"], state["ax"] = scalar(p), scalar(p, lr), scalar(p, 1.0), self.zeros_like(p)
+
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
             step, eta, mu = count_step(state), float(state["eta"].array), float(state["mu"].array)
             state["eta"].array[...] = lr / (1 + lambd * lr * step) ** group["alpha"]  # of the next step
             state["mu"].array[...] = 1 / max(1, step - group["t0"])
             return (state["ax"],), (eta, lambd, mu, group["weight_decay"], group["maximize"])
 
-        self.run(fn.asgd_step, of, params)
+        self.run(fn.asgd_step, of, params, make)

@@ -14,7 +14,7 @@ class NAdam(Optimizer):
 
     mu_t = b1 (1 - 0.96^(t momentum_decay) / 2); m and v are Adam's moments, v' corrected for its start at 0. g is the gradient, negated
     where `maximize`, plus weight_decay * p (`decoupled_weight_decay`: p shrinks by lr * weight_decay instead). `foreach=False` steps the
-    parameters one by one instead of in one call. ValueError names a hyperparameter out of range, NotImplementedError `capturable` and
+    parameters one by one instead of in one call. ValueError names a hyperparameter out of range, NotImplementedError
     `differentiable`. Dozat, "Incorporating Nesterov momentum into Adam", ICLR 2016 workshop.
     """
 
@@ -29,7 +29,7 @@ class NAdam(Optimizer):
                                   "capturable": capturable, "differentiable": differentiable}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
-        refuse("NAdam", group, "capturable", "differentiable")
+        refuse("NAdam", group, "differentiable")
         for name in ("lr", "eps", "weight_decay", "momentum_decay"):
             check_number("NAdam", name, group[name])
         for i in (0, 1):
@@ -39,10 +39,12 @@ class NAdam(Optimizer):
         lr, (beta1, beta2), decay = float(group["lr"]), group["betas"], group["weight_decay"]
         decays = (0.0, 1 - lr * decay) if group["decoupled_weight_decay"] else (decay, 1.0)
 
-        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+        def make(p: Tensor, state: dict[str, Any]) -> None:
             if "step" not in state:
                 state["step"], state["mu_product"] = scalar(p), scalar(p, 1.0)
                 state["exp_avg"], state["exp_avg_sq"] = self.zeros_like(p), self.zeros_like(p)
+
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
             step = count_step(state)
             mu, following = (beta1 * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1))
             product = state["mu_product"].array
@@ -52,4 +54,4 @@ class NAdam(Optimizer):
                 step, lr * (1 - mu) / (1 - so_far), lr * following / (1 - so_far * following), beta1, beta2, group["eps"], *decays,
                 group["maximize"])
 
-        self.run(fn.nadam_step, of, params)
+        self.run(fn.nadam_step, of, params, make)

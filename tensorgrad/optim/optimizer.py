@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import autograd, dtypes
+from ..device import CPU
 from ..dispatch import HALF
 from ..grad_mode import no_grad
 from ..tensor import Tensor
+from .captured import CapturedStep, Rehearsal, invoke
 
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "not negative": (lambda v: v >= 0, "must not be negative"),
@@ -47,9 +49,14 @@ class Optimizer:
     "master": a step is that of the copy, and the parameter is it rounded. Without, a step smaller than the gap between two neighbouring
     half-precision numbers is lost. The copy is made at the first step; load parameters before it, or the optimizer's state with them.
     Micikevicius et al., "Mixed precision training", ICLR 2018.
+
+    `lr` may be a tensor without dimensions, which is read at each step. A step can be captured in a graph (`tg.cuda.graph`) once the
+    state is there, after a step or `prepare()`: each replay is a step with the options and the step count of its own time. For that
+    PyTorch's `capturable` need not be set.
     """
 
     own_shapes: tuple[str, ...] = ("step",)  # the state whose tensors have not the parameter's shape
+    captured: Any = None  # what takes the place of an op's calls while a graph is captured or renewed, or a step rehearsed
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], master_weights: bool = False):
         if isinstance(params, Tensor):
@@ -76,22 +83,47 @@ class Optimizer:
         """One step of the parameters of a group whose gradients are there."""
         raise NotImplementedError(f"{self._name} has no update()")
 
-    def run(self, step: Callable[..., Any], of: Callable[[Tensor, dict[str, Any]], tuple[tuple, tuple]], params: list[Tensor]) -> None:
+    def run(self, step: Callable[..., Any], of: Callable[[Tensor, dict[str, Any]], tuple[tuple, tuple]], params: list[Tensor],
+            make: Callable[[Tensor, dict[str, Any]], Any] | None = None) -> None:
         """`step` for all parameters: one call for those of a dtype and device with the same numbers.
 
-        `of(parameter, its state)` gives the state tensors that the op takes, some of them None, and its numbers.
+        `of(parameter, its state)` gives the state tensors that the op takes, some of them None, and its numbers. `make(parameter, its
+        state)` makes what state is not there yet; without it `of` does, and the first step cannot be one of a graph.
         """
         calls: dict[tuple, list[tuple]] = {}
+        if make is not None:
+            for p in params:
+                make(p, self.state[p])
+        elif isinstance(self.captured, Rehearsal):
+            return
+        counts = None if self.captured is None or self.captured.renewed is not None else self._counts(params)
         for p in params:
             states, numbers = of(p, self.state[p])
             kind = (p.device, p.dtype, tuple([s is not None for s in states]), numbers)
             calls.setdefault(kind, []).append((p, p.grad, self._master(p), *states))
         for (*_, numbers), rows in calls.items():
             lists = [None if column[0] is None else list(column) for column in zip(*rows, strict=True)]
-            step(*lists[:2], *lists[3:], *numbers, master=lists[2])
+            (invoke if self.captured is None else self.captured.call)(step, lists, numbers)
+        for array, value in counts or ():  # what is captured or rehearsed is no step
+            array[...] = value
+
+    def _counts(self, params: list[Tensor]) -> list[tuple[Any, Any]]:
+        """The host's numbers in the state of parameters, such as step counts: (array, value)."""
+        found = [t.array for p in params for t in self.state[p].values() if isinstance(t, Tensor) and t.device is CPU and not t.array.ndim]
+        return [(array, array.copy()) for array in found]
+
+    @no_grad()
+    def updating(self, params: list[Tensor], group: dict[str, Any], captured: Any = None) -> None:
+        """`update`; what `captured` makes of the calls of ops takes their place."""
+        self.captured = captured
+        try:
+            self.update(params, _plain(group))
+        finally:
+            self.captured = None
 
     def zeros_like(self, p: Tensor, value: float = 0.0) -> Tensor:
         """Contiguous state of a parameter's shape and device, in float32 beside a master copy, else in the parameter's dtype."""
+        self._refuse_capture(p)
         return p.new_full(tuple(p.shape), fill_value=value, dtype=dtypes.float32 if self._has_master(p) else None)
 
     def _has_master(self, p: Tensor) -> bool:
@@ -102,9 +134,22 @@ class Optimizer:
             return None
         state = self.state[p]
         if "master" not in state:
+            self._refuse_capture(p)
             state["master"] = p.detach().to(dtypes.float32, copy=True)
         master: Tensor = state["master"]
         return master
+
+    def _refuse_capture(self, p: Tensor) -> None:
+        if p.device.backend.capturing():
+            raise RuntimeError(f"{self._name}.step cannot be captured in a graph before its state is there, which every replay would make "
+                               "anew: take a step before, or call prepare() once the parameters have gradients")
+
+    @no_grad()
+    def prepare(self) -> None:
+        """Make the state that a step would make for parameters with gradients, and load its kernels; then a graph can hold that step."""
+        for group in self.param_groups:
+            if params := [p for p in group["params"] if p.grad is not None]:
+                self.updating(params, group, Rehearsal())
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own, e.g. layers that were frozen before."""
@@ -149,11 +194,11 @@ class Optimizer:
                 loss = closure()
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
-            if params and params[0].device.backend.capturing():
-                raise RuntimeError(f"{self._name}.step cannot be captured in a graph: its numbers (learning rate, step count) change from "
-                                   "step to step; tg.cuda.make_graphed captures the rest and steps after each replay")
             for some in ([p] for p in params) if group.get("foreach") is False else [params] if params else []:
-                self.update(some, group)
+                if some[0].device.backend.capturing():
+                    CapturedStep(self, some, group)
+                else:
+                    self.updating(some, group)
         return loss
 
     def state_dict(self) -> dict[str, Any]:
@@ -206,6 +251,12 @@ class Optimizer:
 def scalar(p: Tensor, value: float = 0.0) -> Tensor:
     """Something to count in: a float32 tensor without dimensions, on the CPU, as PyTorch's checkpoints have it."""
     return p.new_full((), fill_value=value, dtype=dtypes.float32, device="cpu")
+
+
+def _plain(group: dict[str, Any]) -> dict[str, Any]:
+    """A group whose learning rate is a number; any, while a graph is captured, as each replay asks again."""
+    lr = group.get("lr")
+    return {**group, "lr": 0.0 if lr.device.backend.capturing() else lr.item()} if isinstance(lr, Tensor) else group
 
 
 def count_step(state: dict[str, Any]) -> float:

@@ -14,7 +14,7 @@ class RAdam(Optimizer):
 
     g is the gradient, negated where `maximize`, plus weight_decay * p (`decoupled_weight_decay`: p shrinks by lr * weight_decay
     instead). `foreach=False` steps the parameters one by one instead of in one call. ValueError names a hyperparameter out of range,
-    NotImplementedError `capturable` and `differentiable`.
+    NotImplementedError `differentiable`.
     Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2.
     """
 
@@ -26,7 +26,7 @@ class RAdam(Optimizer):
                                   "differentiable": differentiable}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
-        refuse("RAdam", group, "capturable", "differentiable")
+        refuse("RAdam", group, "differentiable")
         for name in ("lr", "eps", "weight_decay"):
             check_number("RAdam", name, group[name])
         for i in (0, 1):
@@ -36,10 +36,12 @@ class RAdam(Optimizer):
         numbers = (float(group["lr"]), *group["betas"], group["eps"], group["weight_decay"], group["decoupled_weight_decay"],
                    group["maximize"])
 
-        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+        def make(p: Tensor, state: dict[str, Any]) -> None:
             if "step" not in state:
                 state["step"] = scalar(p)
                 state["exp_avg"], state["exp_avg_sq"] = self.zeros_like(p), self.zeros_like(p)
+
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
             return (state["exp_avg"], state["exp_avg_sq"]), (count_step(state), *numbers)
 
-        self.run(fn.radam_step, of, params)
+        self.run(fn.radam_step, of, params, make)

@@ -28,7 +28,7 @@ class RMSprop(Optimizer):
             check_number("RMSprop", name, group[name])
 
     def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
-        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+        def make(p: Tensor, state: dict[str, Any]) -> None:
             if "step" not in state:
                 state["step"] = p.new_zeros((), dtype=dtypes.float32, device="cpu")
                 state["square_avg"] = self.zeros_like(p)
@@ -36,9 +36,11 @@ class RMSprop(Optimizer):
                 state["momentum_buffer"] = self.zeros_like(p)
             if group["centered"] and "grad_avg" not in state:
                 state["grad_avg"] = self.zeros_like(p)
+
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
             count_step(state)
             states = (state["square_avg"], state["grad_avg"] if group["centered"] else None,
                       state["momentum_buffer"] if group["momentum"] > 0 else None)
             return states, (group["lr"], group["alpha"], group["eps"], group["weight_decay"], group["momentum"], group["maximize"])
 
-        self.run(fn.rmsprop_step, of, params)
+        self.run(fn.rmsprop_step, of, params, make)

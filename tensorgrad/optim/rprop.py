@@ -14,7 +14,7 @@ class Rprop(Optimizer):
 
     It stays within `step_sizes`; p -= sign(g) step, except where the sign changed. For full batches: noise changes signs. `maximize`
     negates the gradient. `foreach=False` steps the parameters one by one instead of in one call. ValueError names a hyperparameter out of
-    range, NotImplementedError `capturable` and `differentiable`.
+    range, NotImplementedError `differentiable`.
     Riedmiller and Braun, "A direct adaptive method for faster backpropagation learning: the RPROP algorithm", ICNN 1993.
     """
 
@@ -25,7 +25,7 @@ class Rprop(Optimizer):
                                   "differentiable": differentiable, "capturable": capturable}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
-        refuse("Rprop", group, "differentiable", "capturable")
+        refuse("Rprop", group, "differentiable")
         check_number("Rprop", "lr", group["lr"])
         shorter, longer = group["etas"]
         if not 0 < shorter < 1 < longer:
@@ -34,11 +34,13 @@ class Rprop(Optimizer):
     def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
         numbers = (*group["etas"], *group["step_sizes"], group["maximize"])
 
-        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
+        def make(p: Tensor, state: dict[str, Any]) -> None:
             if "step" not in state:
                 state["step"], state["prev"] = scalar(p), self.zeros_like(p)
                 state["step_size"] = self.zeros_like(p, float(group["lr"]))
+
+        def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
             count_step(state)
             return (state["prev"], state["step_size"]), numbers
 
-        self.run(fn.rprop_step, of, params)
+        self.run(fn.rprop_step, of, params, make)

@@ -29,6 +29,10 @@ class SGD(Optimizer):
                              f"dampening={group['dampening']}")
 
     def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        def make(p: Tensor, state: dict[str, Any]) -> None:
+            if group["momentum"] and not group["dampening"] and "momentum_buffer" not in state:
+                state["momentum_buffer"] = self.zeros_like(p)  # with dampening the first step is unlike the others
+
         def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
             first = bool(group["momentum"]) and "momentum_buffer" not in state
             if first:
@@ -36,4 +40,4 @@ class SGD(Optimizer):
             return (state["momentum_buffer"] if group["momentum"] else None,), (
                 group["lr"], group["momentum"], group["dampening"], group["weight_decay"], group["nesterov"], group["maximize"], first)
 
-        self.run(fn.sgd_step, of, params)
+        self.run(fn.sgd_step, of, params, make)

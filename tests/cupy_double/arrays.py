@@ -246,7 +246,9 @@ def give(sources: tuple, result: Any, again: Any) -> Any:
     if result.ndim > 1 and result.flags.f_contiguous and not result.flags.c_contiguous:
         out.host = out.host.reshape(result.shape[::-1]).T
     place = out.host  # a replay knows addresses: it keeps nothing alive
-    if cuda.capturing() is None:
+    if again is None:  # memory that nobody has written
+        pass
+    elif cuda.capturing() is None:
         place[...] = result
     else:  # nothing is computed now
         cuda.work(lambda: np.copyto(place, again()))
@@ -281,7 +283,7 @@ def _run(name: str, f: Any, /, *args: Any, **kwargs: Any) -> Any:
         if cuda.capturing() is not None:
             cuda.work(again)
         return kwargs["out"]
-    return give(sources, result, again)
+    return give(sources, result, None if name in ("empty", "empty_like") else again)
 
 
 def _overwrite(name: str, f: Any, /, *args: Any, **kwargs: Any) -> None:

@@ -9,6 +9,7 @@
 namespace tg::optimizer {
 
 constexpr int THREADS = 256;
+constexpr int HELD = 256;  // bytes that tensorgrad/ops/shared/stepping.py keeps for a step
 
 using device::FLOATS;
 using device::Wide;
@@ -33,6 +34,19 @@ template <class T, class S, int STATES, class Step> __device__ __forceinline__ v
 #pragma unroll
     for (int j = 0; j < STATES; ++j)
         if (at.s[j]) at.s[j][i] = static_cast<S>(s[j]);
+}
+
+// The step that a launch makes: its own, or the one that lies in memory.
+template <class Step> __device__ __forceinline__ Step step_of(const Step& own, const Step* held) { return held ? *held : own; }
+
+template <class Step> __global__ void hold(Step* held, const Step step) { *held = step; }
+
+// Whether the call was but to put the step where a graph finds it.
+template <class Step, int STATES> bool held_only(const Parameters<STATES>& all, const Step& step) {
+    static_assert(sizeof(Step) <= HELD);
+    if (!all.held || all.g) return false;
+    launch(hold<Step>, 1, 1, 0, current_stream, reinterpret_cast<Step*>(all.held), step);
+    return true;
 }
 
 // f.operator()<T, S>() for the parameters of a call, which are all of one dtype.

@@ -8,9 +8,9 @@
 namespace tg::optimizer {
 
 template <class T, class S, class Step>
-__global__ void __launch_bounds__(THREADS) per_parameter(const __grid_constant__ Places<T, S, Step::STATES> at, int64_t n, const Step step) {
+__global__ void __launch_bounds__(THREADS) per_parameter(const __grid_constant__ Places<T, S, Step::STATES> at, int64_t n, const Step own, const Step* held) {
     const int64_t i = blockIdx.x * int64_t(THREADS) + threadIdx.x;
-    if (i < n) update(at, i, step);
+    if (i < n) update(at, i, step_of(own, held));
 }
 
 struct PerParameter {
@@ -18,13 +18,15 @@ struct PerParameter {
         if (!all.p) return;
         by_types(all, [&]<class T, class S>() {
             const auto step = all.template step<Step<Wide<S>>>(numbers...);
+            if (held_only(all, step)) return;
             for (int64_t k = 0; k < all.p.count; ++k) {
                 const int64_t n = all.p[k].size();
                 if (n == 0) continue;
                 Places<T, S, STATES> at{all.p[k].template ptr<T>(), all.master ? all.master[k].template ptr<S>() : nullptr,
                                         all.g[k].template ptr<T>(), {}};
                 for (int j = 0; j < STATES; ++j) at.s[j] = all.has(j) ? (*all.s[j])[k].template ptr<S>() : nullptr;
-                launch(per_parameter<T, S, Step<Wide<S>>>, device::blocks_for(n, THREADS), THREADS, 0, current_stream, at, n, step);
+                launch(per_parameter<T, S, Step<Wide<S>>>, device::blocks_for(n, THREADS), THREADS, 0, current_stream, at, n, step,
+                       reinterpret_cast<const Step<Wide<S>>*>(all.held));
             }
         });
     }

@@ -20,10 +20,11 @@ template <int V, class S> __device__ __forceinline__ void store(S* at, const Wid
 }
 
 template <class T, class S, class Step> __global__ void __launch_bounds__(THREADS)
-    multi_tensor(const __grid_constant__ Table<3 + Step::STATES> table, const Step step) {
+    multi_tensor(const __grid_constant__ Table<3 + Step::STATES> table, const Step own, const Step* held) {
     using C = Wide<S>;
     constexpr int V = PACK<T>, STATES = Step::STATES;
     constexpr bool MASTER = sizeof(T) != sizeof(S);
+    const Step step = step_of(own, held);
     const Chunk chunk = chunk_of<THREADS * V * ROUNDS>(table);
     const int e = chunk.entry;
     Places<T, S, STATES> at{static_cast<T*>(table.at[0][e]) + chunk.begin, static_cast<S*>(table.at[1][e]) + (MASTER ? chunk.begin : 0),
@@ -64,6 +65,7 @@ struct MultiTensor {
         if (!all.p) return;
         by_types(all, [&]<class T, class S>() {
             const auto step = all.template step<Step<Wide<S>>>(numbers...);
+            if (held_only(all, step)) return;
             const auto place = [&](int64_t k, int slot) -> void* {
                 if (slot == 0) return all.p[k].data;
                 if (slot == 1) return all.master ? all.master[k].data : nullptr;
@@ -72,7 +74,8 @@ struct MultiTensor {
             };
             with_tables<3 + STATES, THREADS * PACK<T> * ROUNDS>(
                 all.p.count, [&](int64_t k) { return all.p[k].size(); }, place, [&](const Table<3 + STATES>& table, unsigned blocks) {
-                    launch(multi_tensor<T, S, Step<Wide<S>>>, blocks, THREADS, 0, current_stream, table, step);
+                    launch(multi_tensor<T, S, Step<Wide<S>>>, blocks, THREADS, 0, current_stream, table, step,
+                           reinterpret_cast<const Step<Wide<S>>*>(all.held));
                 });
         });
     }

@@ -1,7 +1,8 @@
 """What the steps of optimizers share: parameters, gradients and state come as lists, and one call of a kernel updates them all."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +30,27 @@ def contiguous(xp: Any, *lists: States) -> Iterator[list[Any]]:
                 a[...] = c
 
 
+HELD = 256  # bytes that the numbers of a step have room in
+
+
+class _Held(threading.local):
+    address = 0  # where the kernel finds the numbers of the step, in a graph
+    writing = False  # the call puts them there, and steps nothing
+
+
+_held = _Held()
+
+
+@contextmanager
+def held_at(address: int, writing: bool = False) -> Iterator[None]:
+    """In a `with` block the kernels of steps find their numbers at an address when they run, or put there those they are called with."""
+    _held.address, _held.writing = address, writing
+    try:
+        yield
+    finally:
+        _held.address, _held.writing = 0, False
+
+
 class FusedStep(Op):
     """Base of the steps: `input` and the state are overwritten.
 
@@ -50,9 +72,13 @@ class FusedStep(Op):
         for i, p in enumerate(params):
             self.check(p, grads[i], params[0], None if master is None else master[i], [s[i] for s in states if s is not None])
         xp = params[0].device.backend.xp
-        g = [in_order(xp, t.array) for t in grads]
+        g = None if _held.writing else [in_order(xp, t.array) for t in grads]
         with contiguous(xp, params, master, *states) as (p, m, *s):
             self.kernel(params[0].device, params[0].array)(p, m, g, *s, *numbers)
+
+    def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+        """Compiled kernels are told where the numbers lie, 0 where they are those of the call."""
+        return lambda *args: call(*args, _held.address)
 
     def check(self, p: Tensor, g: Tensor, first: Tensor, master: Tensor | None, states: list[Tensor]) -> None:
         """Refuse what a kernel would read beyond."""
