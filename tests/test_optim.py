@@ -287,7 +287,7 @@ def test_closure_and_zero_grad():
     (lambda p: optim.Rprop([p], etas=(1.2, 0.5)), ValueError, "Rprop: etas must be a number in (0, 1) and one above 1, got (1.2, 0.5)"),
     (lambda p: optim.ASGD([p], weight_decay=-1), ValueError, "ASGD: weight_decay"),
     (lambda p: optim.Adamax([p], differentiable=True), NotImplementedError, "Adamax: differentiable=True is not supported"),
-    (lambda p: optim.Rprop([p], capturable=True), NotImplementedError, "Rprop: capturable=True is not supported"),
+    (lambda p: optim.Rprop([p], differentiable=True), NotImplementedError, "Rprop: differentiable=True is not supported"),
     (lambda p: optim.Adafactor([p], beta2_decay=0.1), ValueError, "Adafactor: beta2_decay must not be positive, got 0.1"),
     (lambda p: optim.Adafactor([p], d=0.5), ValueError, "Adafactor: d must be at least 1, got 0.5"),
     (lambda p: optim.Adafactor([p], foreach=True), NotImplementedError, "Adafactor: foreach=True is not supported"),
