@@ -16,9 +16,11 @@ def run(code, **env):
     return subprocess.run([sys.executable, "-c", code], env={**os.environ, **env}, capture_output=True, text=True)
 
 
-def test_import_takes_well_under_a_second():
+def test_import_takes_well_under_a_second(tmp_path):
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}  # as installing leaves it
+    run("import tensorgrad", **compiled)
     code = "import numpy, time; t = time.process_time(); import tensorgrad; print(time.process_time() - t)"  # busy machines do not count
-    seconds = min(float(run(code).stdout) for _ in range(3))
+    seconds = min(float(run(code, **compiled).stdout) for _ in range(3))
     assert seconds < 0.5
 
 

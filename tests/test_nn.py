@@ -108,6 +108,11 @@ LAYERS = [
     ("Transformer(8, 2, 1, 2, 12, 0.0)", (F(5, 3, 8), F(4, 3, 8))),
     ("Transformer(8, 2, 1, 1, 12, 0.0, 'gelu', batch_first=True, norm_first=True, bias=False)", (F(3, 5, 8), F(3, 4, 8))),
     *((f"RNNBase('{mode}', 4, 3, 2)", None) for mode in ("RNN_TANH", "RNN_RELU", "LSTM", "GRU")), ("RNNCellBase(4, 3, True, 2)", None),
+    *((f"Lazy{text}", None) for text in (
+        "Linear(3)", "Linear(3, bias=False)", "Conv1d(6, 3)", "Conv2d(6, 3, 2, 1, groups=2, bias=False)", "Conv3d(4, 2)",
+        "ConvTranspose1d(6, 3)", "ConvTranspose2d(6, 3, 2, 1, groups=2)", "ConvTranspose3d(4, 2)", "BatchNorm1d()",
+        "BatchNorm2d(affine=False)", "BatchNorm3d(1e-3)", "InstanceNorm1d(affine=True)", "InstanceNorm2d()",
+        "InstanceNorm3d(affine=False, track_running_stats=True)")),
     ("LSTM(4, 5, 2, proj_size=3, bidirectional=True)", (F(5, 2, 4),)), ("LSTM(4, 5, bias=False, proj_size=3)", (F(5, 4),)),
     ("RNN(4, 3)", (F(5, 2, 4),)), ("RNN(4, 3, 2, 'relu', bidirectional=True)", (F(5, 2, 4), F(4, 2, 3))),
     ("RNN(4, 1, bias=False)", (F(1, 4),)),
@@ -155,6 +160,8 @@ def test_printing_and_state_dict(text):
     assert repr(ours) == repr(theirs)
     mine, other = ours.state_dict(), theirs.state_dict()
     assert list(mine) == list(other)
+    if text.startswith("Lazy"):
+        return
     assert [(tuple(t.shape), str(t.dtype).split(".")[1]) for t in mine.values()] == [
         (tuple(t.shape), str(t.dtype).split(".")[1]) for t in other.values()]
     assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
@@ -287,6 +294,34 @@ def test_recurrent_layers_refuse(call, message):
         call()
 
 
+LAZY = [(x[0], shape) for x in LAYERS if x[0].startswith("Lazy")
+        for shape in [(2, 4, 5, 6, 7) if "3d" in x[0] else (2, 4, 5, 6) if "2d" in x[0] else (2, 4, 5) if "1d" in x[0] else (2, 5)]]
+
+
+@pytest.mark.parametrize(("text", "shape"), LAZY)
+def test_lazy_layers_become_ordinary_ones(text, shape):
+    x = np.random.default_rng(0).normal(size=shape)
+    ours, fresh, theirs = eval(text, vars(nn)).double(), eval(text, vars(nn)).double(), eval(text, vars(torch.nn)).double()
+    want = theirs(torch.tensor(x))
+    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items() if k != "num_batches_tracked"}, strict=False)
+    ours.reset_running_stats() if hasattr(ours, "reset_running_stats") else None
+    close(ours(tg.tensor(x)).detach().numpy(), want, text)
+    drawn = fresh(tg.tensor(x))
+    assert drawn.shape == tuple(want.shape)
+    assert type(fresh).__name__ == type(theirs).__name__
+    assert repr(fresh) == repr(theirs) == repr(ours)
+    assert [tuple(p.shape) for p in fresh.parameters()] == [tuple(p.shape) for p in theirs.parameters()]
+    assert all(p.dtype is tg.float64 and p.requires_grad and np.isfinite(p.detach().numpy()).all() for p in fresh.parameters())
+    assert not fresh._registered("forward_pre")
+
+
+def test_lazy_layers_refuse():
+    with pytest.raises(RuntimeError, match=r"LazyConv2d: input must have 3 or 4 dimensions, its shape is \(3, 4\)"):
+        nn.LazyConv2d(3, 2)(tg.ones(3, 4))
+    with pytest.raises(ValueError, match="3 channels of the input are not divisible by groups, 2"):
+        nn.LazyConv1d(4, 2, groups=2)(tg.ones(3, 4))
+
+
 def test_batch_norms_as_synchronised_ones():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.BatchNorm1d(4, affine=False))).eval()
     before = {k: v.array for k, v in net.state_dict().items()}
@@ -332,7 +367,7 @@ def test_transformers_refuse():
 def test_every_layer_is_in_the_table():
     tested = {x[0].partition("(")[0] for x in LAYERS}
     elsewhere = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "NonDynamicallyQuantizableLinear",
-                 "NLLLoss2d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d"}
+                 "NLLLoss2d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "DataParallel"}
     ours = {n for n, c in vars(nn).items() if isinstance(c, type) and issubclass(c, nn.Module) and not n.startswith("_")}
     assert not ours - tested - elsewhere
     assert not tested - ours
