@@ -47,6 +47,11 @@ class Kernel:
         """The part of the path after the slash."""
         return self.path.partition("/")[2]
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is written for GPUs (and runs on emu): it takes images of any strides."""
+        return self.family in ("cuda", "triton")
+
     def for_dtype(self, name: str) -> Callable[..., Any]:
         """The callable for arrays of a dtype the kernel supports."""
         return self.call if name in self.dtypes else in_float32(self)

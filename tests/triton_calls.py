@@ -58,14 +58,12 @@ PRODUCTS = [PRODUCT, [array(M, N), turned(M, K), turned(K, N)]]
 RAGGED = [array(2, 3, 100, 70), array(2, 1, 100, 50), array(3, 50, 70)]
 
 
-
 def wide(*shape):
     """Statistics, in float64."""
     return array(*shape, dtype=np.float64)
 
 
 NORMED = [(64, 1000), (4, 20000)]
-
 
 
 def attention(d, causal, masked=False):
@@ -116,6 +114,43 @@ WORDS = [0x9ABCDEF01234567, 5, 3 << 30]  # a seed, a block of its stream, the li
 HIDDEN = array(64, 768)
 
 
+def images(n, c, h, w):
+    """Images whose channels lie last."""
+    return lambda kind: array(n, h, w, c)(kind).transpose(0, 3, 1, 2)
+
+
+def conv2d(cin, cout, kernel, stride, padding, groups=1, size=30, of=images, over=(), room=4):
+    """(output, input, weight, bias, memory to work in, options) of a convolution; `over`: what conv2d_fused takes more; `room`: memory
+    for so many weights."""
+    out = (size + 2 * padding - kernel) // stride + 1
+    weight = (cout, cin // groups, kernel, kernel)
+    return [of(2, cout, out, out), of(2, cin, size, size), of(*weight), array(cout), wide32(int(np.prod(weight)) * room),
+            stride, stride, padding, padding, 1, 1, groups, *over]
+
+
+def input_grad(*args, **named):
+    """The same for the gradient of the input, (dx, gy, weight, memory, options)."""
+    y, x, w, _, scratch, *options = conv2d(*args, **named)
+    return [x, y, w, scratch, *options]
+
+
+def weight_grad(*args, **named):
+    """The same for the gradient of the weight, (dw, gy, x, memory, options)."""
+    y, x, w, _, scratch, *options = conv2d(*args, **named)
+    return [lambda kind: np.ascontiguousarray(w(kind)).view(GpuArray), y, x, scratch, *options]
+
+
+def indices(of, *shape):
+    """Places in planes, or tables of windows."""
+    *shape, dtype = shape if isinstance(shape[-1], type) else (*shape, np.int64)
+    return lambda kind: of(*shape)(np.dtype(dtype))
+
+
+def pooled(given):
+    """A call of a kernel that makes images of 14 x 14 with the channels last."""
+    return [[images(2, 64, 14, 14), *given]]
+
+
 CALLS = {
     "cross_entropy_labels": [labelled(*sizes, (losses, 0), s) for sizes, s in zip(LABELLED, (0.0, 0.1, 0.1), strict=True)],
     "cross_entropy_labels_backward": [labelled(*sizes, (of_losses, 2), s) for sizes, s in zip(LABELLED, (0.0, 0.1, 0.1), strict=True)],
@@ -135,6 +170,23 @@ CALLS = {
     "attention": [attention(64, 0), attention(128, 1), attention(64, 0, masked=True)],
     "attention_backward": [attention_backward(64, 0), attention_backward(128, 1)],
     "attention_backward v01_flash": [attention_backward(64, 0)],
+    "conv2d": [conv2d(64, 128, 3, 1, 1)],
+    "conv2d depthwise": [conv2d(32, 32, 3, 1, 1, 32)],
+    "conv2d v03_tensor_core": [conv2d(64, 128, 3, 1, 1), conv2d(3, 64, 7, 2, 3, size=31, of=array)],
+    "conv2d v01_im2col": [conv2d(16, 32, 3, 1, 1, size=10, room=9)],
+    "conv2d_fused": [conv2d(64, 128, 3, 1, 1, over=[wide32(128), wide32(128), images(2, 128, 30, 30), 1])],
+    "conv2d_input_grad": [input_grad(64, 128, 3, 1, 1)],
+    "conv2d_input_grad depthwise": [input_grad(32, 32, 3, 2, 1, 32)],
+    "conv2d_input_grad v01_im2col": [input_grad(16, 32, 3, 1, 1, size=10, room=9)],
+    "conv2d_weight_grad": [weight_grad(64, 128, 3, 1, 1)],
+    "conv2d_weight_grad depthwise": [weight_grad(32, 32, 3, 1, 1, 32)],
+    "conv2d_weight_grad v01_im2col": [weight_grad(16, 32, 3, 1, 1, size=10, room=9)],
+    "conv2d_weight_grad v03_tensor_core": [weight_grad(64, 128, 3, 1, 1), weight_grad(3, 64, 7, 2, 3, size=31, of=array)],
+    "max_pool2d": pooled([indices(images, 2, 64, 14, 14), images(2, 64, 29, 29), 3, 3, 2, 2, 1, 1, 1, 1]),
+    "adaptive_max_pool2d": pooled([indices(images, 2, 64, 14, 14), images(2, 64, 29, 29), *[indices(array, 14)] * 4]),
+    "pool_scatter": [[images(2, 64, 29, 29), images(2, 64, 14, 14), indices(images, 2, 64, 14, 14, np.int32), *[indices(array, 29)] * 4]],
+    "pool_gather": pooled([images(2, 64, 29, 29), indices(images, 2, 64, 14, 14)]),
+    "resample": pooled([images(2, 64, 29, 29), *[indices(array, 15), indices(array, 28), wide(28)] * 2]),
     "layer_norm": [[array(r, n), wide(r), wide(r), array(r, n), array(n), array(n), 1e-5] for r, n in NORMED],
     "rms_norm": [[array(r, n), wide(r), array(r, n), array(n), 1e-5] for r, n in NORMED],
     "norm_backward": [[array(r, n), array(n), array(n), wide(3, 2, n), array(r, n), array(r, n), array(n), wide(r), wide(r)]

@@ -49,7 +49,8 @@ class Conv2d(Op):
     method = False
     functional = True
     defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v04_tma_im2col", "cuda/v03_tensor_core",
-                "cuda/v02_implicit", "cuda/v00_direct")
+                "cuda/v02_implicit", "cuda/v00_direct", "triton/depthwise",
+                "triton/v03_tensor_core", "triton/v02_implicit")
 
     def forward(self, ctx: Node, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0,
                 dilation: Ints = 1, groups: int = 1) -> Tensor:

@@ -22,7 +22,8 @@ class Conv2dInputGrad(Op):
     function = method = False
     group = "conv2d"
     defaults = ("cpu/implicit", "cpu/im2col", "cuda/depthwise", "cuda/v04_tma_im2col", "cuda/v03_tensor_core",
-                "cuda/v02_implicit", "cuda/gather", "cuda/v00_direct")
+                "cuda/v02_implicit", "cuda/gather", "cuda/v00_direct", "triton/depthwise",
+                "triton/v03_tensor_core", "triton/v02_implicit")
     tested_in = "tests/test_conv.py"
 
     def forward(self, ctx: Node, grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:

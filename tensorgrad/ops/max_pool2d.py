@@ -26,7 +26,8 @@ class MaxPool2d(Op):
     torch_name = "nn.functional.max_pool2d"
     functional = True
     method = False
-    defaults = ("cpu/rows", "cpu/numpy", "cuda/v01_channels_last", "cuda/v00_direct")
+    defaults = ("cpu/rows", "cpu/numpy", "cuda/v01_channels_last", "cuda/v00_direct",
+                "triton/v01_channels_last", "triton/v00_direct")
 
     def forward(self, ctx: Node, input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                 ceil_mode: bool = False, return_indices: bool = False) -> Any:

@@ -24,7 +24,8 @@ class PoolScatter(Op):
 
     name = "pool_scatter"
     function = method = False
-    defaults = ("cpu/planes", "cpu/numpy", "cuda/v01_channels_last", "cuda/v00_direct")
+    defaults = ("cpu/planes", "cpu/numpy", "cuda/v01_channels_last", "cuda/v00_direct",
+                "triton/v01_channels_last", "triton/v00_direct")
 
     def forward(self, ctx: Node, input: Tensor, indices: Tensor, size: Sequence[int], reach: Any = None) -> Tensor:
         x, at, xp, dims = input.array, indices.array, input.device.backend.xp, len(size)
@@ -36,7 +37,7 @@ class PoolScatter(Op):
             return wrap(y, input.device)
         kernel = self.chosen(input.device, x, reach is not None and dims == 2, channels_last(x) and channels_last(at))
         y = empty_like(kernel, at, (*x.shape[: x.ndim - dims], *size), x.dtype, xp)
-        if kernel.family == "cuda":
+        if kernel.on_gpu:
             kernel.run(*(laid_out(kernel, a, xp) for a in (y, x, at)), *reach)
         else:
             kernel.run(planes(y, dims, xp), planes(x, dims, xp), planes(at, dims, xp))
@@ -54,7 +55,7 @@ class PoolScatter(Op):
         return fn.pool_gather(g, indices, ctx.dims, ctx.reach), None
 
     def supports(self, kernel: Kernel, reached: bool = True, last: bool = True) -> str | None:
-        if kernel.family == "cuda" and not reached:
+        if kernel.on_gpu and not reached:
             return "needs to know which windows reach an element"
         return supports(kernel, last)
 
@@ -86,7 +87,7 @@ class PoolGather(Op):
         x, at, xp = input.array, indices.array, input.device.backend.xp
         kernel = self.chosen(input.device, x, dims)
         y = xp.empty(at.shape, x.dtype)
-        if kernel.family == "cuda":
+        if kernel.on_gpu:
             kernel.run(*(laid_out(kernel, a, xp) for a in (y, x, at)))
         else:
             kernel.run(planes(y, dims, xp), planes(x, dims, xp), planes(at, dims, xp))
@@ -106,7 +107,7 @@ class PoolGather(Op):
         return fn.pool_scatter(g, indices, ctx.size, ctx.reach), None
 
     def supports(self, kernel: Kernel, dims: int = 2) -> str | None:
-        return f"needs planes of 2 dims, not {dims}" if kernel.family == "cuda" and dims != 2 else None
+        return f"needs planes of 2 dims, not {dims}" if kernel.on_gpu and dims != 2 else None
 
     def reference(self, x: Any, indices: Any, dims: int, reach: Any = None) -> Any:
         y = np.empty(indices.shape)

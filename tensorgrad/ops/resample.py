@@ -22,7 +22,8 @@ class Resample(Op):
 
     name = "resample"
     function = method = False
-    defaults = ("cpu/taps", "cpu/numpy", "cuda/v01_channels_last", "cuda/v02_tile", "cuda/v00_direct")
+    defaults = ("cpu/taps", "cpu/numpy", "cuda/v01_channels_last", "cuda/v02_tile", "cuda/v00_direct",
+                "triton/v01_channels_last", "triton/v00_direct")
 
     def forward(self, ctx: Node, input: Tensor, rows: Taps | None, cols: Taps | None) -> Tensor:
         x = input.array

@@ -174,7 +174,7 @@ def tma_lacks(g: Geometry, images: tuple[Any, ...]) -> str | None:
 
 def suits(kernel: Kernel, depthwise: bool = False, lacks: str | None = None, deep: bool = True) -> bool:
     """Whether a kernel is made for a call: with one channel a group there is no matrix to multiply by, and few channels waste tiles."""
-    if kernel.family != "cuda":
+    if not kernel.on_gpu:
         return True
     return depthwise == (kernel.rung == "depthwise") and (deep or kernel.rung != "v04_tma_im2col")
 
@@ -191,7 +191,7 @@ def scratch_size(g: Geometry, kernel: Kernel, packed: int, each: int = 0) -> int
 
     `each` more are for each image; at least the columns of one row must fit.
     """
-    if kernel.path != "cuda/v01_im2col":
+    if not (kernel.on_gpu and kernel.rung == "v01_im2col"):
         return packed
     depth = g.cin // g.groups * g.kh * g.kw
     return g.cout // g.groups * depth + g.n * (depth * g.oh * g.ow + each)

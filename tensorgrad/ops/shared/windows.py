@@ -51,15 +51,15 @@ def channels_last(x: Any) -> bool:
 
 def laid_out(kernel: Kernel, a: Any, xp: Any) -> Any:
     """An array of images as a kernel takes it: (N, C, H, W) of any strides on a GPU, contiguous planes (P, H, W) elsewhere."""
-    if kernel.family == "cuda" and a.ndim == 4:
+    if kernel.on_gpu and a.ndim == 4:
         return a
     planes = math.prod(a.shape[:-2])
-    return xp.ascontiguousarray(a).reshape(*((1, planes) if kernel.family == "cuda" else (planes,)), *a.shape[-2:])
+    return xp.ascontiguousarray(a).reshape(*((1, planes) if kernel.on_gpu else (planes,)), *a.shape[-2:])
 
 
 def empty_like(kernel: Kernel, x: Any, shape: tuple[int, ...], dtype: Any, xp: Any) -> Any:
     """An array for a result: with the channels last where they are so in x and the kernel can."""
-    if kernel.family == "cuda" and channels_last(x):
+    if kernel.on_gpu and channels_last(x):
         n, c, h, w = shape
         return xp.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
     return xp.empty(shape, dtype)
