@@ -111,7 +111,7 @@ def resources(precision: str, bm: int, bn: int, roomy: bool) -> dict[str, int]:
     """How a program runs; the sums of float32 are in registers."""
     if precision == "ieee":
         return {"num_warps": 8, "num_stages": 3, "maxnreg": FREE}
-    return {"num_warps": 8 if bm * bn >= 128 * 128 or not roomy else 4, "num_stages": 3}
+    return {"num_warps": 8 if bm * bn >= 128 * 64 or not roomy else 4, "num_stages": 3}
 
 
 def forward(precision: str, y: Any, x: Any, w: Any, bias: Any, scratch: Any, *options: Any) -> None:
