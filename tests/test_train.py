@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def at_batch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
     def plan(n: int, action: Callable[[], object]) -> None:
         count, original = [0], Display.batch
 
-        def batch(self: Display, *args: float) -> None:
+        def batch(self: Display, *args: Any) -> None:
             original(self, *args)
             count[0] += 1
             if count[0] == n:

@@ -44,6 +44,8 @@ def classify(folder: str, files: list[str], invert: bool) -> list[dict[str, Any]
     if state is None:
         raise UserError(f"{folder} has no checkpoint: it ended before anything was trained; go on with {run.resume_command}")
     recipe = importlib.import_module(f"tensorgrad.recipes.{run.recipe}")
+    if not hasattr(recipe, "normalise"):
+        raise UserError(f"{folder} is a run of the recipe {run.recipe!r}, which does not classify images")
     data = run.settings["data"]
     model = recipe.make_model(data)
     try:

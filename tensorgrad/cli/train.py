@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
-import shlex
 import signal
 import typing
 from collections.abc import Sequence
@@ -81,12 +80,10 @@ def _run(recipe: Any, name: str, out: str | None, resume: str | None, threads: i
     print(f"training {name} on {config.data}, into {run.folder}" + (" (resumed)" if resume else ""), flush=True)
     with contextlib.closing(run):
         try:
-            last = recipe.train(config, run)
+            said = recipe.train(config, run)
         except KeyboardInterrupt:  # while the data is read or the pictures are drawn
             raise stopped(signal.SIGINT, f"SIGINT: {run.how_to_go_on()}") from None
-    print(f"test accuracy {last['test_acc']:.2%}   {run.folder}: metrics.jsonl, checkpoint, curves, confusion matrix, worst mistakes")
-    folder = shlex.quote(str(run.folder))
-    print(f"classify an image: tensorgrad predict {folder} {folder}/example-*.png")
+    print(said)
 
 
 def _stored(recipe: Any, run: Any, given: dict[str, Any]) -> Any:

@@ -5,6 +5,11 @@ import sys
 from typing import Any
 
 
+def words(figures: dict[str, float]) -> str:
+    """`loss 0.1234 acc 98.76%`: shares as percentages."""
+    return " ".join(f"{name} {value:.2%}" if name.endswith("acc") else f"{name} {value:.4f}" for name, value in figures.items())
+
+
 class Display:
     """Shows an epoch's batches as they pass, then the epoch's figures. Use as a context manager."""
 
@@ -33,10 +38,10 @@ class Display:
                 self._bar.remove_task(self._task)
             self._task = self._bar.add_task(f"epoch {number}/{self.epochs}", total=batches, completed=done, figures="")
 
-    def batch(self, done: int, loss: float, accuracy: float, rate: float) -> None:
+    def batch(self, done: int, figures: dict[str, float], rate: float) -> None:
         """A batch is done: means over the epoch so far."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, figures=f"loss {loss:.4f}  acc {accuracy:.2%}  {rate:,.0f} samples/s")
+            self._bar.update(self._task, completed=done, figures=f"{words(figures)}  {rate:,.0f} samples/s")
 
     def line(self, text: str) -> None:
         """A line that stays."""

@@ -107,9 +107,14 @@ class Run:
             self._lock.close()
 
     @property
+    def quoted(self) -> str:
+        """The folder as a shell takes it."""
+        return shlex.quote(str(self.folder))
+
+    @property
     def resume_command(self) -> str:
         """What to type to continue."""
-        return f"tensorgrad train {self.recipe} --resume {shlex.quote(str(self.folder))}"
+        return f"tensorgrad train {self.recipe} --resume {self.quoted}"
 
     def how_to_go_on(self, first: str = "") -> str:
         """What is left of a run that ends early, and what to type."""

@@ -1,65 +1,76 @@
-"""The training loop of a classifier: train an epoch, look at the validation images, save; at the end, the test.
+"""The training loop: train an epoch, validate, save; at the end, the test.
 
-All that decides how training goes on lives in `state()`: stored after each epoch, and in the middle of one when asked to stop, it makes a
-resumed run equal to an uninterrupted one bit for bit.
+What is trained is a `Task`: a model with its optimizer and schedule, the loss of a batch, and how to validate. All that decides how
+training goes on lives in `state()`: stored after each epoch, and in the middle of one when asked to stop, it makes a resumed run equal
+to an uninterrupted one bit for bit.
 """
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from ... import random
 from ...data import DataLoader
 from ...errors import UserError
-from ...grad_mode import no_grad
 from ...nn import Module
-from ...nn import functional as F
 from ...optim import Optimizer
 from ...optim.lr_scheduler import LRScheduler
 from ...tensor import Tensor
-from .display import Display
+from .display import Display, words
 from .run import Run, Stopped
 from .signals import StopSignal, stopped
 
-Prepare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Sums = dict[str, float]
 
 
-@dataclass
-class Sums:
-    """Sums over the part of an epoch that is done."""
+class Task:
+    """What a recipe trains. `unit` is what a sample is."""
 
-    loss: float = 0.0
-    correct: int = 0
-    samples: int = 0
-    seconds: float = 0.0
+    unit = "images"
 
+    def __init__(self, model: Module, optimizer: Optimizer, scheduler: LRScheduler):
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
 
-@dataclass
-class Evaluation:
-    """How a model does on a part of the data."""
+    def loss(self, batch: Any) -> tuple[Tensor, Sums]:
+        """The loss to go down, and sums over the batch: `samples`, how many it has, `loss`, and other figures to show."""
+        raise NotImplementedError
 
-    loss: float
-    accuracy: float
-    probabilities: np.ndarray  # (N, classes) float32
+    def validate(self) -> Sums:
+        """Figures on the validation data."""
+        raise NotImplementedError
+
+    def test(self) -> Sums:
+        """Figures on the test data, once at the end; none where there is no such data."""
+        return {}
+
+    def step(self, batch: Any) -> Sums:
+        """Train on a batch; the sums of `loss`. A loss that is no number changes nothing."""
+        self.optimizer.zero_grad()
+        loss, sums = self.loss(batch)
+        if math.isfinite(sums["loss"]):
+            loss.backward()
+            self.optimizer.step()
+            self.scheduler.step()
+        return sums
+
+    def parts(self) -> dict[str, Any]:
+        """What has a state, by its name in the checkpoint."""
+        return {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
 
 
 class Trainer:
-    """Trains a classifier with cross-entropy. The scheduler steps after each batch; `prepare` makes a batch of images input."""
+    """Trains a task for so many epochs, into a run's folder."""
 
-    def __init__(self, run: Run, model: Module, optimizer: Optimizer, scheduler: LRScheduler, prepare: Prepare, epochs: int):
-        self.run, self.model, self.optimizer, self.scheduler = run, model, optimizer, scheduler
-        self.prepare, self.epochs = prepare, epochs
+    def __init__(self, run: Run, task: Task, epochs: int):
+        self.run, self.task, self.epochs = run, task, epochs
         self.epoch = 0  # epochs done
-        self.sums = Sums()
+        self.sums: Sums = {}  # over the part of an epoch that is done
+        self.seconds = 0.0  # that it took
         self.history: list[dict[str, Any]] = []  # the lines of metrics.jsonl
 
-    def fit(self, loader: DataLoader, validation: DataLoader, test: DataLoader) -> Evaluation:
-        """Train what is left of the epochs, then test; saves as it goes."""
+    def fit(self, loader: DataLoader) -> dict[str, Any]:
+        """Train what is left of the epochs, then test; saves as it goes. The last line of the metrics."""
         stored = self.run.load() if self.run.resumed else None
         if stored is not None:
             self.restore(stored, loader)
@@ -69,94 +80,66 @@ class Trainer:
         with StopSignal() as stop, Display(self.epochs) as display:
             while self.epoch < self.epochs:
                 self.train_epoch(loader, stop, display)
-                self.finish_epoch(loader, validation, display)
+                self.finish_epoch(loader, display)
                 self.leave_if(stop)
-        return self.finish(loader, test)
+        self.finish(loader)
+        return self.history[-1]
 
     def train_epoch(self, loader: DataLoader, stop: StopSignal, display: Display) -> None:
-        """One pass over the training images, or what is left of it."""
-        sums, began = self.sums, time.perf_counter() - self.sums.seconds
+        """One pass over the training data, or what is left of it."""
+        began = time.perf_counter() - self.seconds
         display.epoch(self.epoch + 1, len(loader), loader.position)
-        self.model.train()
-        for images, labels in loader:
-            x, y = self.prepare(images, labels)
-            self.optimizer.zero_grad()
-            scores = self.model(x)
-            loss = F.cross_entropy(scores, y)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise Stopped(self.diverged(value, loader.position))
-            loss.backward()
-            self.optimizer.step()
-            self.scheduler.step()
-
-            sums.loss += value * len(labels)
-            sums.correct += int((scores.detach().numpy(force=True).argmax(1) == labels.numpy()).sum())
-            sums.samples += len(labels)
-            sums.seconds = time.perf_counter() - began
-            display.batch(loader.position, sums.loss / sums.samples, sums.correct / sums.samples, sums.samples / sums.seconds)
+        self.task.model.train()
+        for batch in loader:
+            sums = self.task.step(batch)
+            if not math.isfinite(sums["loss"]):
+                raise Stopped(self.diverged(sums["loss"], loader.position))
+            for name, value in sums.items():
+                self.sums[name] = self.sums.get(name, 0) + value
+            self.seconds = time.perf_counter() - began
+            display.batch(loader.position, means(self.sums), self.sums["samples"] / self.seconds)
             if stop.received is not None and loader.position < len(loader):
                 self.run.save(self.state(loader))
                 self.leave_if(stop)
 
-    def finish_epoch(self, loader: DataLoader, validation: DataLoader, display: Display) -> None:
+    def finish_epoch(self, loader: DataLoader, display: Display) -> None:
         """Validate, note the epoch's figures, save."""
-        seen, sums = self.evaluate(validation), self.sums
-        self.epoch, self.sums = self.epoch + 1, Sums()
-        figures = {
-            "epoch": self.epoch, "train_loss": sums.loss / sums.samples, "train_acc": sums.correct / sums.samples,
-            "val_loss": seen.loss, "val_acc": seen.accuracy, "seconds": round(sums.seconds, 3),
-            "samples_per_s": round(sums.samples / sums.seconds, 1),
-        }
-        self.history.append(figures)
+        seen, trained, samples, seconds = self.task.validate(), means(self.sums), self.sums["samples"], self.seconds
+        self.epoch, self.sums, self.seconds = self.epoch + 1, {}, 0.0
+        rate = samples / seconds
+        figures = {**{f"train_{k}": v for k, v in trained.items()}, **{f"val_{k}": v for k, v in seen.items()}}
+        self.history.append({"epoch": self.epoch, **figures,
+                             "seconds": round(seconds, 3), "samples_per_s": round(rate, 1)})
         self.run.save(self.state(loader))
         self.run.write_metrics(self.history)
-        display.line(f"epoch {self.epoch}/{self.epochs}  train loss {figures['train_loss']:.4f} acc {figures['train_acc']:.2%}  "
-                     f"val loss {seen.loss:.4f} acc {seen.accuracy:.2%}  {sums.seconds:.1f} s  {figures['samples_per_s']:,.0f} samples/s")
+        display.line(f"epoch {self.epoch}/{self.epochs}  train {words(trained)}  val {words(seen)}  {seconds:.1f} s  "
+                     f"{rate:,.0f} samples/s")
 
-    def finish(self, loader: DataLoader, test: DataLoader) -> Evaluation:
-        """Test; the figure goes into the metrics once."""
-        result = self.evaluate(test)
-        if "test_acc" not in (self.history[-1] if self.history else {}):
-            self.history.append({"epoch": self.epoch, "test_loss": result.loss, "test_acc": result.accuracy})
+    def finish(self, loader: DataLoader) -> None:
+        """Test; the figures go into the metrics once."""
+        figures = {f"test_{k}": v for k, v in self.task.test().items()}
+        if figures and not figures.keys() <= (self.history[-1] if self.history else {}).keys():
+            self.history.append({"epoch": self.epoch, **figures})
             self.run.save(self.state(loader))
             self.run.write_metrics(self.history)
-        return result
-
-    @no_grad()
-    def evaluate(self, loader: DataLoader) -> Evaluation:
-        """Loss, accuracy and probabilities over all of a loader's images."""
-        self.model.eval()
-        loss, wanted, rows = 0.0, [], []
-        for images, labels in loader:
-            x, y = self.prepare(images, labels)
-            scores = self.model(x)
-            loss += F.cross_entropy(scores, y, reduction="sum").item()
-            rows.append(F.softmax(scores, dim=1).numpy(force=True).astype(np.float32))
-            wanted.append(labels.numpy())
-        probabilities, truth = np.concatenate(rows), np.concatenate(wanted)
-        return Evaluation(loss / len(truth), float((probabilities.argmax(1) == truth).mean()), probabilities)
 
     def state(self, loader: DataLoader) -> dict[str, Any]:
         """Everything a checkpoint holds."""
-        return {
-            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "scheduler": self.scheduler.state_dict(),
-            "loader": loader.state_dict(), "random": random.state_dict(), "epoch": self.epoch, "sums": vars(self.sums),
-            "history": self.history,
-        }
+        return {**{name: part.state_dict() for name, part in self.task.parts().items()}, "loader": loader.state_dict(),
+                "random": random.state_dict(), "epoch": self.epoch, "sums": self.sums, "seconds": self.seconds, "history": self.history}
 
     def restore(self, state: dict[str, Any], loader: DataLoader) -> None:
         """Go on from a checkpoint; UserError where it is of another model."""
-        lacks = ", ".join(self.state(loader).keys() - state.keys())
+        lacks = ", ".join(sorted(self.state(loader).keys() - state.keys()))
         if lacks:
             raise UserError(f"{self.run.folder}: its checkpoint is not one of a training run: it lacks {lacks}")
         try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.scheduler.load_state_dict(state["scheduler"])
+            for name, part in self.task.parts().items():
+                part.load_state_dict(state[name])
             loader.load_state_dict(state["loader"])
             random.load_state_dict(state["random"])
-            self.epoch, self.sums, self.history = state["epoch"], Sums(**state["sums"]), list(state["history"])
+            self.epoch, self.sums, self.seconds = state["epoch"], dict(state["sums"]), state["seconds"]
+            self.history = list(state["history"])
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as e:
             raise UserError(f"{self.run.folder}: its checkpoint does not fit this model: {' '.join(str(e).split())}") from None
 
@@ -167,12 +150,17 @@ class Trainer:
 
     def progress(self) -> str:
         """How far training came, in words."""
-        part = f" and {self.sums.samples} images of the next" if self.sums.samples else ""
+        part = f" and {self.sums['samples']:.0f} {self.task.unit} of the next" if self.sums else ""
         return f"{self.epoch} of {self.epochs} epochs{part}"
 
     def diverged(self, value: float, step: int) -> str:
         """The message about a loss that is no number."""
-        rate = self.optimizer.param_groups[0]["lr"]
+        rate = self.task.optimizer.param_groups[0]["lr"]
         return (f"training diverged: the loss is {value} at step {step} of epoch {self.epoch + 1} (learning rate {rate:.3g}); the "
                 f"checkpoint of {self.run.folder} still holds {self.epoch} whole epochs. Start a new run with a smaller --lr, or another "
                 "--dtype")
+
+
+def means(sums: Sums) -> Sums:
+    """Sums divided by the number of samples."""
+    return {name: value / sums["samples"] for name, value in sums.items() if name != "samples"}
