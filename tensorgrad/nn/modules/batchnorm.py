@@ -9,6 +9,7 @@ from ...tensor import Tensor
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
+from .lazy import LazyModuleMixin
 from .module import Module
 
 
@@ -152,3 +153,80 @@ class InstanceNorm3d(_InstanceNorm):
     """Normalisation of each channel of each sample of (N, C, D, H, W) or (C, D, H, W). Ulyanov et al., 2016."""
 
     dims = (4, 5)
+
+
+class _LazyNorm(LazyModuleMixin):
+    size = "num_features"
+
+    def _feature_dim(self: Any, input: Tensor) -> int:
+        self._check(input)
+        return 0 if isinstance(self, _InstanceNorm) and input.ndim == self.dims[0] else 1
+
+    def _shapes(self, features: int) -> dict[str, tuple[int, ...]]:
+        return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (features,))
+
+
+class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):
+    """BatchNorm1d whose num_features are the channels of its first input."""
+
+    cls_to_become = BatchNorm1d
+
+    def __init__(self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
+                 device: Any = None, dtype: Any = None, *, bias: bool = True):
+        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self._unknown()
+
+
+class LazyBatchNorm2d(_LazyNorm, BatchNorm2d):
+    """BatchNorm2d whose num_features are the channels of its first input."""
+
+    cls_to_become = BatchNorm2d
+
+    def __init__(self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
+                 device: Any = None, dtype: Any = None, *, bias: bool = True):
+        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self._unknown()
+
+
+class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
+    """BatchNorm3d whose num_features are the channels of its first input."""
+
+    cls_to_become = BatchNorm3d
+
+    def __init__(self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
+                 device: Any = None, dtype: Any = None, *, bias: bool = True):
+        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self._unknown()
+
+
+class LazyInstanceNorm1d(_LazyNorm, InstanceNorm1d):
+    """InstanceNorm1d whose num_features are the channels of its first input."""
+
+    cls_to_become = InstanceNorm1d
+
+    def __init__(self, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, track_running_stats: bool = True,
+                 device: Any = None, dtype: Any = None, *, bias: bool = True):
+        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self._unknown()
+
+
+class LazyInstanceNorm2d(_LazyNorm, InstanceNorm2d):
+    """InstanceNorm2d whose num_features are the channels of its first input."""
+
+    cls_to_become = InstanceNorm2d
+
+    def __init__(self, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, track_running_stats: bool = True,
+                 device: Any = None, dtype: Any = None, *, bias: bool = True):
+        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self._unknown()
+
+
+class LazyInstanceNorm3d(_LazyNorm, InstanceNorm3d):
+    """InstanceNorm3d whose num_features are the channels of its first input."""
+
+    cls_to_become = InstanceNorm3d
+
+    def __init__(self, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, track_running_stats: bool = True,
+                 device: Any = None, dtype: Any = None, *, bias: bool = True):
+        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self._unknown()

@@ -9,6 +9,7 @@ from ...tensor import Tensor
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
+from .lazy import LazyModuleMixin
 from .module import Module
 from .utils import _ntuple
 
@@ -123,7 +124,7 @@ class Conv3d(_Conv):
         return F.conv3d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
-class _ConvTranspose(_ConvNd):
+class _ConvTransposeNd(_ConvNd):
     transposed = True
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Sizes, stride: Sizes = 1, padding: Sizes = 0,
@@ -149,7 +150,7 @@ class _ConvTranspose(_ConvNd):
         return tuple(extra)
 
 
-class ConvTranspose1d(_ConvTranspose):
+class ConvTranspose1d(_ConvTransposeNd):
     """The transpose (gradient with respect to the input) of Conv1d, as a layer."""
 
     dims = 1
@@ -159,7 +160,7 @@ class ConvTranspose1d(_ConvTranspose):
                                   self.groups, self.dilation)
 
 
-class ConvTranspose2d(_ConvTranspose):
+class ConvTranspose2d(_ConvTransposeNd):
     """The transpose (gradient with respect to the input) of Conv2d, as a layer."""
 
     dims = 2
@@ -169,7 +170,7 @@ class ConvTranspose2d(_ConvTranspose):
                                   self.groups, self.dilation)
 
 
-class ConvTranspose3d(_ConvTranspose):
+class ConvTranspose3d(_ConvTransposeNd):
     """The transpose (gradient with respect to the input) of Conv3d, as a layer."""
 
     dims = 3
@@ -177,3 +178,88 @@ class ConvTranspose3d(_ConvTranspose):
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         return F.conv_transpose3d(input, self.weight, self.bias, self.stride, self.padding, self._output_padding(input, output_size),
                                   self.groups, self.dilation)
+
+
+class _LazyConv(LazyModuleMixin):
+    size = "in_channels"
+
+    def _feature_dim(self: Any, input: Tensor) -> int:
+        if input.ndim not in (self.dims + 1, self.dims + 2):
+            raise RuntimeError(f"{type(self).__name__}: input must have {self.dims + 1} or {self.dims + 2} dimensions, its shape is "
+                               f"{tuple(input.shape)}")
+        return -self.dims - 1
+
+    def _shapes(self: Any, features: int) -> dict[str, tuple[int, ...]]:
+        if features % self.groups:
+            raise ValueError(f"{type(self).__name__}: {features} channels of the input are not divisible by groups, {self.groups}")
+        first = (features, self.out_channels // self.groups) if self.transposed else (self.out_channels, features // self.groups)
+        return {"weight": (*first, *self.kernel_size)}
+
+
+class LazyConv1d(_LazyConv, Conv1d):
+    """Conv1d whose in_channels are those of its first input."""
+
+    cls_to_become = Conv1d
+
+    def __init__(self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+                 bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None):
+        super().__init__(0, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)
+        self._unknown()
+
+
+class LazyConv2d(_LazyConv, Conv2d):
+    """Conv2d whose in_channels are those of its first input."""
+
+    cls_to_become = Conv2d
+
+    def __init__(self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+                 bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None):
+        super().__init__(0, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)
+        self._unknown()
+
+
+class LazyConv3d(_LazyConv, Conv3d):
+    """Conv3d whose in_channels are those of its first input."""
+
+    cls_to_become = Conv3d
+
+    def __init__(self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+                 bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None):
+        super().__init__(0, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)
+        self._unknown()
+
+
+class LazyConvTranspose1d(_LazyConv, ConvTranspose1d):
+    """ConvTranspose1d whose in_channels are those of its first input."""
+
+    cls_to_become = ConvTranspose1d
+
+    def __init__(self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1,
+                 bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None):
+        super().__init__(0, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation, padding_mode, device,
+                         dtype)
+        self._unknown()
+
+
+class LazyConvTranspose2d(_LazyConv, ConvTranspose2d):
+    """ConvTranspose2d whose in_channels are those of its first input."""
+
+    cls_to_become = ConvTranspose2d
+
+    def __init__(self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1,
+                 bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None):
+        super().__init__(0, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation, padding_mode, device,
+                         dtype)
+        self._unknown()
+
+
+class LazyConvTranspose3d(_LazyConv, ConvTranspose3d):
+    """ConvTranspose3d whose in_channels are those of its first input."""
+
+    cls_to_become = ConvTranspose3d
+
+    def __init__(self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1,
+                 bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None):
+        super().__init__(0, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation, padding_mode, device,
+                         dtype)
+        self._unknown()

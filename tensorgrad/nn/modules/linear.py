@@ -9,6 +9,7 @@ from ...tensor import Tensor
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
+from .lazy import LazyModuleMixin
 from .module import Module
 
 
@@ -76,3 +77,19 @@ class Bilinear(Module):
     def extra_repr(self) -> str:
         return (f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}, "
                 f"bias={self.bias is not None}")
+
+
+class LazyLinear(LazyModuleMixin, Linear):
+    """Linear whose in_features are those of its first input."""
+
+    cls_to_become, size = Linear, "in_features"
+
+    def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None):
+        super().__init__(0, out_features, bias, device, dtype)
+        self._unknown()
+
+    def _feature_dim(self, input: Tensor) -> int:
+        return -1
+
+    def _shapes(self, features: int) -> dict[str, tuple[int, ...]]:
+        return {"weight": (self.out_features, features)}
