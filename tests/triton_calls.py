@@ -151,7 +151,38 @@ def pooled(given):
     return [[images(2, 64, 14, 14), *given]]
 
 
+PLANES, IMAGES = [(8, 32, 1000), (4, 32, 4000)], [(4, 32, 300), (4, 24, 50)]  # (N, C, S): planes, images whose channels come last
+
+
+def normed(x, c, around, *after):
+    """Of the forward pass of a norm of channels: `around` between the result and the input, then what follows the parameters."""
+    return [array(*x), wide(c), wide(c), *around, array(*x), array(c), array(c), *after]
+
+
+def normed_backward(x, c, partial, *after):
+    """The same backward."""
+    return [array(*x), array(c), array(c), *partial, array(*x), array(*x), array(c), wide(c), wide(c), *after]
+
+
+def sums(c):
+    """Memory for partial sums, a line for each of three chunks and one for all."""
+    return wide32(4, 2, c)
+
+
 CALLS = {
+    "batch_norm": [normed(x, x[1], (array(x[1]), array(x[1])), t, 0.1, 1e-5) for x in PLANES for t in (1, 0)],
+    "batch_norm v02_channels_last": [normed((n * s, c), c, (array(c), array(c)), t, 0.1, 1e-5, sums(c))
+                                     for n, c, s in IMAGES for t in (1, 0)],
+    "batch_norm_backward": [normed_backward(x, x[1], (), t) for x in PLANES for t in (1, 0)],
+    "batch_norm_backward v02_channels_last": [normed_backward((n * s, c), c, (), t, sums(c)) for n, c, s in IMAGES for t in (1, 0)],
+    "group_norm": [[array(*x), wide(x[0], g), wide(x[0], g), array(*x), array(32), array(32), 1e-5]
+                   for x, g in (*zip(PLANES, (8, 8), strict=True), ((4, 32, 1), 32))],
+    "group_norm v02_channels_last": [[array(n * s, c), wide(n, 8), wide(n, 8), array(n * s, c), array(c), array(c), 1e-5]
+                                     for n, c, s in IMAGES],
+    "group_norm_backward": [[array(*x), array(32), array(32), wide(2, x[0], 32), array(*x), array(*x), array(32), *[wide(x[0], 8)] * 2]
+                            for x in PLANES],
+    "group_norm_backward v02_channels_last": [[array(n * s, c), array(c), array(c), wide(2, n, c), array(n * s, c), array(n * s, c),
+                                               array(c), wide(n, 8), wide(n, 8)] for n, c, s in IMAGES],
     "cross_entropy_labels": [labelled(*sizes, (losses, 0), s) for sizes, s in zip(LABELLED, (0.0, 0.1, 0.1), strict=True)],
     "cross_entropy_labels_backward": [labelled(*sizes, (of_losses, 2), s) for sizes, s in zip(LABELLED, (0.0, 0.1, 0.1), strict=True)],
     "linear_cross_entropy": [[array(64, n), wide32(64), None, numbers(64), None, -100, s, 1]

@@ -26,8 +26,8 @@ class BatchNorm(Op):
     torch_name = "nn.functional.batch_norm"
     method = False
     functional = True
-    defaults = ("cuda/v05_channels_last_cluster", "cuda/v02_channels_last", "cuda/v04_cluster", "cuda/v03_held", "cpu/channels",
-                "cpu/numpy")
+    defaults = ("cuda/v05_channels_last_cluster", "cuda/v02_channels_last", "cuda/v04_cluster", "cuda/v03_held", "triton/v02_channels_last",
+                "triton/v03_held", "cpu/channels", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
                 bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:

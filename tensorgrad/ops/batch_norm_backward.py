@@ -21,7 +21,8 @@ class BatchNormBackward(Op):
 
     name = "batch_norm_backward"
     function = method = False
-    defaults = ("cuda/v05_channels_last_cluster", "cuda/v02_channels_last", "cuda/v04_cluster", "cuda/v03_held", "cpu/channels")
+    defaults = ("cuda/v05_channels_last_cluster", "cuda/v02_channels_last", "cuda/v04_cluster", "cuda/v03_held", "triton/v02_channels_last",
+                "triton/v03_held", "cpu/channels")
     tested_in = "tests/test_ops.py: the gradients of batch_norm"
 
     def forward(self, ctx: Node, g: Tensor, input: Tensor, weight: Tensor | None, mean: Any, rstd: Any, training: bool, eps: float,

@@ -25,7 +25,8 @@ class GroupNorm(Op):
     autocast = ("", "float32")
     method = False
     functional = True
-    defaults = ("cuda/v05_channels_last_cluster", "cuda/v04_cluster", "cuda/v03_held", "cpu/channels_last", "cpu/groups", "cpu/numpy")
+    defaults = ("cuda/v05_channels_last_cluster", "cuda/v04_cluster", "cuda/v03_held", "triton/v02_channels_last", "triton/v03_held",
+                "cpu/channels_last", "cpu/groups", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
                 eps: float = 1e-5) -> Tensor:

@@ -22,7 +22,8 @@ class GroupNormBackward(Op):
 
     name = "group_norm_backward"
     function = method = False
-    defaults = ("cuda/v05_channels_last_cluster", "cuda/v04_cluster", "cuda/v03_held", "cpu/channels_last", "cpu/groups")
+    defaults = ("cuda/v05_channels_last_cluster", "cuda/v04_cluster", "cuda/v03_held", "triton/v02_channels_last", "triton/v03_held",
+                "cpu/channels_last", "cpu/groups")
     tested_in = "tests/test_ops.py: the gradients of group_norm"
 
     def forward(self, ctx: Node, g: Tensor, input: Tensor, weight: Tensor | None, mean: Any, rstd: Any, eps: float,

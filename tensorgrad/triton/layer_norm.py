@@ -163,15 +163,15 @@ def norm_backward_columns(P, G, X, MEAN, RSTD, rows, n, ROWS: tl.constexpr, COLU
 def norm_sum_lines(DW, DB, P, n, lines, COLUMNS: tl.constexpr):
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < n
-    dweight, dbias = tl.zeros([COLUMNS], tl.float64), tl.zeros([COLUMNS], tl.float64)
+    dweight, dbias = tl.zeros([COLUMNS], tl.float64), tl.zeros([COLUMNS], tl.float64)  # the interpreter makes no bfloat16 of these
     for _ in range(lines):  # always in one order
         dweight += tl.load(P + column, mask=inside, other=0.0)
         dbias += tl.load(P + n + column, mask=inside, other=0.0)
         P += 2 * n
     if DW is not None:
-        tl.store(DW + column, dweight.to(DW.dtype.element_ty), mask=inside)
+        tl.store(DW + column, dweight.to(tl.float32).to(DW.dtype.element_ty), mask=inside)
     if DB is not None:
-        tl.store(DB + column, dbias.to(DB.dtype.element_ty), mask=inside)
+        tl.store(DB + column, dbias.to(tl.float32).to(DB.dtype.element_ty), mask=inside)
 
 
 def tile_of(n: int) -> tuple[int, int, int]:
