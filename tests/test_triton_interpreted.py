@@ -246,3 +246,14 @@ def test_rows_by_their_numbers_of_several_tiles(monkeypatch):
         with tg.kernels.use("add_rows", path):
             x, scale = (tg.tensor(a, device="emu") for a in (y, np.arange(9, dtype=np.float32)))
             near(fn.add_rows(x, scale, None, index, 7).cpu().numpy(), want, 1e-6)
+
+
+@pytest.mark.parametrize("interleaved", [0, 1])
+def test_rotary_embedding_of_more_heads_and_positions_than_programs(interleaved, monkeypatch):
+    monkeypatch.setattr(family("rotary_embedding"), "TILE", 16)
+    monkeypatch.setattr(family("rotary_embedding"), "PROGRAMS", 1)  # of 4 multiprocessors: two for the heads of each half of the positions
+    x, cos, sin = normal(2, 7, 3, 10).transpose(0, 2, 1, 3), normal(7, 5, seed=1), normal(7, 5, seed=2)
+    y = np.full((2, 3, 7, 10), np.nan, np.float32)
+    RUNGS["rotary_embedding", "triton/v01_heads"](y, x, cos, sin, interleaved, 1)
+    wide = [a.astype(np.float64) for a in (x, cos, sin)]
+    near(y, OPS["rotary_embedding"].reference(*wide, interleaved=bool(interleaved), inverse=True), 1e-6)
