@@ -1,5 +1,5 @@
-"""Bugs planted in copies of the element-wise template and of dropout: does the emulator show them? What counts as that is said in
-tests/planted.py.
+"""Bugs planted in copies of the element-wise template, of dropout and of rotary embeddings: does the emulator show them? What counts as
+that is said in tests/planted.py.
 """
 from __future__ import annotations
 
@@ -41,6 +41,18 @@ MUTANTS = [
     ("dropout/v00_philox", "the stream begins at its first block", "d.first_block + b", "b", 1),
     ("dropout/v00_philox/philox", "what is dropped is shifted like the rest", "keep ? plus : minus", "plus", 1),
     ("dropout/v00_philox", "four rows where fewer are left", "b * 4 + 4 <= d.rows", "b * 4 <= d.rows", 1),
+    ("rotary_embedding/v00_pairs", "pairs of halves everywhere", "p.interleaved ? 1 : p.pairs", "p.pairs", 1),
+    ("rotary_embedding/v00_pairs", "the angle of the first position", "int64_t(l) * p.pairs + pair", "pair", 1),
+    ("rotary_embedding/v00_pairs/heads", "the second feature after the first has turned", "q = p * sin + q * cos;\n    p = turned;",
+     "p = turned;\n    q = p * sin + q * cos;", 1),
+    ("rotary_embedding/v01_heads/heads", "the heads of the first sequence in all", "h / H * steps[0]", "0", 1),
+    ("rotary_embedding/v01_heads", "angles of the first pack for both", "(i ? p.pairs / 2 : 0)", "0", 1),
+    ("rotary_embedding/v01_heads", "a head for each thread", "h += gridDim.y", "h += int64_t(1) << 40", 1),
+    ("rotary_embedding/v01_heads", "packs at any address", "packed &= device::aligned_16(start)", "(void)start", 1),
+    ("rotary_embedding/v01_heads", "positions that begin inside a pack", "packed &= step % V == 0", "(void)step", 1),
+    ("rotary_embedding/v01_heads", "halves that are no whole packs", "bool packed = p.pairs % V == 0", "bool packed = true", 1),
+    ("rotary_embedding/v01_heads", "inverse is not looked at", "sin[i] *= p.sign", "sin[i] *= 1", 1),
+    ("rotary_embedding/v01_heads", "single pairs of halves everywhere", "single = V == 1 && p.interleaved", "single = false", 1),
 ]
 
 
@@ -102,8 +114,20 @@ def drop_adds(rung):
         yield from references("drop_add", rung, [((x, residual, bias), (*state, round(0.7 * 2**32), 1.5), (0.7, 1.5, state))])
 
 
+def turned(rung):
+    """More heads than groups of threads, odd pairs, heads side by side in memory, halves, addresses and steps of no whole packs."""
+    rng = np.random.default_rng(2)
+    line = rng.standard_normal(1000).astype(np.float32)
+    for x in (line[:768].reshape(4, 3, 4, 16), line[:72].reshape(1, 3, 4, 6), line[:96].reshape(1, 2, 4, 12),
+              line[:320].reshape(2, 5, 2, 16).transpose(0, 2, 1, 3), line[1:65].reshape(1, 1, 4, 16),
+              line[:68].reshape(1, 1, 4, 17)[..., :16]):
+        tables = rng.standard_normal((2, x.shape[2], x.shape[3] // 2)).astype(np.float32)
+        yield from references("rotary_embedding", rung, [((x, *tables), flags, (0, *map(bool, flags))) for flags in ((0, 1), (1, 0))])
+
+
 CALLS = {"pointwise/power": lambda: powers("vectorized"), "pointwise/chains": lambda: chained("vectorized"),
-         "dropout/v00_philox": lambda: drops("v00_philox"), "dropout/v01_residual": lambda: drop_adds("v01_residual")}
+         "dropout/v00_philox": lambda: drops("v00_philox"), "dropout/v01_residual": lambda: drop_adds("v01_residual"),
+         "rotary_embedding/v00_pairs": lambda: turned("v00_pairs"), "rotary_embedding/v01_heads": lambda: turned("v01_heads")}
 
 
 def calls(rung):
