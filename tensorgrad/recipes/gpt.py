@@ -76,7 +76,7 @@ class Pieces(Dataset):
 class Language(Task):
     """Cross-entropy of the next letter, in nats."""
 
-    unit = "pieces"
+    unit, clip = "pieces", 1.0
 
     def __init__(self, model: GPT, optimizer: tg.optim.Optimizer, scheduler: Any, config: Config, text: Text):
         super().__init__(model, optimizer, scheduler)
@@ -89,16 +89,6 @@ class Language(Task):
         x, y = (part.to(device=self.config.device) for part in batch)
         loss = F.cross_entropy(self.model(x).flatten(0, 1), y.flatten())
         return loss, {"loss": loss.item() * len(x), "samples": len(x)}
-
-    def step(self, batch: Any) -> Sums:
-        self.optimizer.zero_grad()
-        loss, sums = self.loss(batch)
-        if np.isfinite(sums["loss"]):
-            loss.backward()
-            tg.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.optimizer.step()
-            self.scheduler.step()
-        return sums
 
     @tg.no_grad()
     def validate(self) -> Sums:

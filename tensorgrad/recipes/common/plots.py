@@ -74,6 +74,33 @@ def worst_mistakes(images: np.ndarray, truth: np.ndarray, probabilities: np.ndar
     return _png(figure)
 
 
+def sheet(pictures: np.ndarray, columns: int = 8) -> bytes:
+    """Pictures (N, 1 or 3, H, W) between 0 and 1, side by side, enlarged to about half a thousand pixels."""
+    from PIL import Image
+
+    n, channels, height, width = pictures.shape
+    rows = -(-n // columns)
+    grid = np.zeros((rows * columns, channels, height + 2, width + 2), np.float32)
+    grid[:n, :, 1:-1, 1:-1] = pictures.clip(0, 1)
+    grid = grid.reshape(rows, columns, channels, height + 2, width + 2).transpose(0, 3, 1, 4, 2)
+    pixels = (grid * 255).round().astype(np.uint8).reshape(rows * (height + 2), columns * (width + 2), channels)
+    image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    factor = max(1, 512 // image.width)
+    out = io.BytesIO()
+    image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST).save(out, "PNG")
+    return out.getvalue()
+
+
+def film(sheets: Sequence[bytes], milliseconds: int = 250) -> bytes:
+    """PNG files as a GIF that stays at its last picture for a while."""
+    from PIL import Image
+
+    first, *rest = (Image.open(io.BytesIO(s)) for s in sheets)
+    out = io.BytesIO()
+    first.save(out, "GIF", save_all=True, append_images=rest, duration=[milliseconds] * len(rest) + [8 * milliseconds], loop=0)
+    return out.getvalue()
+
+
 def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure  # without pyplot: no window system, nothing global
 

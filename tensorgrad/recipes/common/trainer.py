@@ -14,6 +14,7 @@ from ... import random
 from ...data import DataLoader
 from ...errors import UserError
 from ...nn import Module
+from ...nn.utils import clip_grad_norm_
 from ...optim import Optimizer
 from ...optim.lr_scheduler import LRScheduler
 from ...tensor import Tensor
@@ -25,11 +26,12 @@ Sums = dict[str, float]
 
 
 class Task:
-    """What a recipe trains. `unit` is what a sample is."""
+    """What a recipe trains. `unit` is what a sample is; `clip` the longest gradient of all parameters together, None for any."""
 
     unit = "images"
+    clip: float | None = None
 
-    def __init__(self, model: Module, optimizer: Optimizer, scheduler: LRScheduler):
+    def __init__(self, model: Module, optimizer: Optimizer, scheduler: LRScheduler | None):
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
 
     def loss(self, batch: Any) -> tuple[Tensor, Sums]:
@@ -44,19 +46,26 @@ class Task:
         """Figures on the test data, once at the end; none where there is no such data."""
         return {}
 
+    def epoch_done(self, epoch: int) -> None:
+        """Called after an epoch was validated, with the number of epochs done."""
+
     def step(self, batch: Any) -> Sums:
         """Train on a batch; the sums of `loss`. A loss that is no number changes nothing."""
         self.optimizer.zero_grad()
         loss, sums = self.loss(batch)
         if math.isfinite(sums["loss"]):
             loss.backward()
+            if self.clip is not None:
+                clip_grad_norm_(self.model.parameters(), self.clip)
             self.optimizer.step()
-            self.scheduler.step()
+            if self.scheduler is not None:
+                self.scheduler.step()
         return sums
 
     def parts(self) -> dict[str, Any]:
         """What has a state, by its name in the checkpoint."""
-        return {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 class Trainer:
@@ -110,9 +119,11 @@ class Trainer:
         figures = {**{f"train_{k}": v for k, v in trained.items()}, **{f"val_{k}": v for k, v in seen.items()}}
         self.history.append({"epoch": self.epoch, **figures,
                              "seconds": round(seconds, 3), "samples_per_s": round(rate, 1)})
+        self.task.epoch_done(self.epoch)
         self.run.save(self.state(loader))
         self.run.write_metrics(self.history)
-        display.line(f"epoch {self.epoch}/{self.epochs}  train {words(trained)}  val {words(seen)}  {seconds:.1f} s  "
+        validated = f"  val {words(seen)}" if seen else ""
+        display.line(f"epoch {self.epoch}/{self.epochs}  train {words(trained)}{validated}  {seconds:.1f} s  "
                      f"{rate:,.0f} samples/s")
 
     def finish(self, loader: DataLoader) -> None:
