@@ -9,7 +9,7 @@ import numpy as np
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor
-from .shared.losses import check_class_weight, check_labels, check_reduction, reduce_loss, reference_reduce
+from .shared.losses import check_class_weight, check_reduction, reduce_loss, reference_reduce
 
 
 class CrossEntropy(Op):
@@ -37,7 +37,6 @@ class CrossEntropy(Op):
             raise RuntimeError(f"cross_entropy: label_smoothing must be between 0 and 1, got {label_smoothing}")
         check_class_weight("cross_entropy", input, weight)
         if not (target.dtype.is_floating_point and target.array.shape == input.array.shape and target.array.ndim):
-            check_labels("cross_entropy", input, target, ignore_index)
             return fn.cross_entropy_labels(input, target, weight, ignore_index, reduction, label_smoothing)
         if not input.device.backend.capturing() and bool((bad := target.array != target.array).any()):
             where = tuple(int(i) for i in np.argwhere(input.device.backend.to_numpy(bad))[0])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import dispatch
 from ..cases import Case, T
 from ..dtypes import BY_NUMPY
 from ..dtypes import dtype as DType
@@ -55,3 +56,6 @@ class Sum(Reduction):
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(3, 5)), Case(T(3, 5), dim=1), Case(T(2, 3, 5), dim=[0, -1], keepdim=True), Case(T()), Case(T(0, 3), dim=0))
         yield Case(T(2, 3), dim=2, error=(IndexError, "sum: dim 2 is out of range"))
+
+
+SUM: Any = dispatch._ops["sum"]

@@ -91,16 +91,20 @@ class Optimizer:
         state)` makes what state is not there yet; without it `of` does, and the first step cannot be one of a graph.
         """
         calls: dict[tuple, list[tuple]] = {}
+        found = [self.state[p] for p in params]
         if make is not None:
-            for p in params:
-                make(p, self.state[p])
+            for p, state in zip(params, found, strict=True):
+                make(p, state)
         elif isinstance(self.captured, Rehearsal):
             return
         counts = None if self.captured is None or self.captured.renewed is not None else self._counts(params)
-        for p in params:
-            states, numbers = of(p, self.state[p])
-            kind = (p.device, p.dtype, tuple([s is not None for s in states]), numbers)
-            calls.setdefault(kind, []).append((p, p.grad, self._master(p), *states))
+        last, alike = None, []
+        for p, state in zip(params, found, strict=True):
+            states, numbers = of(p, state)
+            kind = (p.device, p.array.dtype, [s is None for s in states], numbers)
+            if kind != last:  # most have the kind of the one before
+                last, alike = kind, calls.setdefault((*kind[:2], tuple(kind[2]), numbers), [])
+            alike.append((p, p._grad, self._master(p) if self.master_weights else None, *states))
         for (*_, numbers), rows in calls.items():
             lists = [None if column[0] is None else list(column) for column in zip(*rows, strict=True)]
             (invoke if self.captured is None else self.captured.call)(step, lists, numbers)
@@ -193,12 +197,12 @@ class Optimizer:
             with autograd.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
+            params = [p for p in group["params"] if p._grad is not None]
             for some in ([p] for p in params) if group.get("foreach") is False else [params] if params else []:
                 if some[0].device.backend.capturing():
                     CapturedStep(self, some, group)
                 else:
-                    self.updating(some, group)
+                    self.update(some, _plain(group))
         return loss
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the losses share: reductions, and labels that are refused by name when they are wrong."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -69,7 +70,7 @@ def check_labels(op: str, input: Tensor, target: Tensor, ignore_index: int) -> A
                          f"dim {at}, needs labels of shape {tuple(want)}")
     xp = target.device.backend.xp
     t = xp.ascontiguousarray(t, np.int64)
-    if t.size and not target.device.backend.capturing() and (t.min() < 0 or t.max() >= classes):
+    if t.size and not target.device.backend.capturing() and t.view(np.uint64).max() >= classes:  # negative ones are large so
         bad = xp.argwhere(((t < 0) | (t >= classes)) & (t != ignore_index))
         if len(bad):
             where = tuple(int(i) for i in bad[0])
@@ -109,7 +110,7 @@ def mean_over(xp: Any, total: Any, count: Any) -> Any:
 def inverse(count: Any, g: Tensor) -> Any:
     """1 / count, not a number where nothing counts, to multiply a gradient by: a number, or one that the device holds."""
     if isinstance(count, float):
-        return 1.0 / count
+        return 1.0 / count if count else math.nan
     return wrap(mean_over(g.device.backend.xp, 1.0, count).astype(g.array.dtype), g.device)
 
 

@@ -69,12 +69,20 @@ class FusedStep(Op):
         """The kernel on contiguous arrays; strided ones are copied in and back."""
         if not params:
             return
+        device, kind, written = params[0].device, params[0].array.dtype, [p.array for p in params]
+        run, xp = self.kernel(device, written[0]), device.backend.xp
+        rest, shapes = [None if ts is None else [t.array for t in ts] for ts in (grads, *states)], [a.shape for a in written]
+        there = [arrays for arrays in rest if arrays is not None]
+        if (master is None and not _held.writing and False not in [p.device is device for p in params]
+                and False not in [[a.shape for a in arrays] == shapes for arrays in there]
+                and False not in [a.dtype is kind and a.flags.c_contiguous for arrays in (written, *there) for a in arrays]):
+            run(written, None, *rest, *numbers)  # what nearly every step is
+            return
         for i, p in enumerate(params):
             self.check(p, grads[i], params[0], None if master is None else master[i], [s[i] for s in states if s is not None])
-        xp = params[0].device.backend.xp
         g = None if _held.writing else [in_order(xp, t.array) for t in grads]
         with contiguous(xp, params, master, *states) as (p, m, *s):
-            self.kernel(params[0].device, params[0].array)(p, m, g, *s, *numbers)
+            run(p, m, g, *s, *numbers)
 
     def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
         """Compiled kernels are told where the numbers lie, 0 where they are those of the call."""
