@@ -354,6 +354,47 @@ def test_transformer_with_masks(batch_first, floating):
         close(a.numpy(), b, "masked")
 
 
+@pytest.mark.parametrize("more", [{}, {"need_weights": False}, {"average_attn_weights": False}, {"static": True}, {"separate": True},
+                                  {"bias_kv": True, "add_zero_attn": True}])
+def test_multi_head_attention_forward(more):
+    rng, more, results = np.random.default_rng(0), dict(more), []
+    static, separate, bias_kv = (more.pop(n, False) for n in ("static", "separate", "bias_kv"))
+    arrays = {"x": (4, 2, 6), "w": (18, 6), "b": (18,), "bk": (1, 1, 6), "bv": (1, 1, 6), "ow": (6, 6), "ob": (6,), "s": (4, 4, 3)}
+    arrays = {n: rng.normal(size=s) for n, s in arrays.items()}
+    for package, make in ((tg, tg.tensor), (torch, torch.tensor)):
+        a = {n: make(v).requires_grad_() for n, v in arrays.items()}
+        given = dict(more)
+        if static:
+            given |= {"static_k": a["s"], "static_v": a["s"] * 2}
+        if separate:
+            given |= {"use_separate_proj_weight": True} | {f"{n}_proj_weight": w for n, w in zip("qkv", a["w"].chunk(3), strict=True)}
+        zero = given.pop("add_zero_attn", False)
+        out, weights = package.nn.functional.multi_head_attention_forward(
+            a["x"], a["x"], a["x"], 6, 2, None if separate else a["w"], a["b"], a["bk"] if bias_kv else None,
+            a["bv"] if bias_kv else None, zero, 0.0, a["ow"], a["ob"], key_padding_mask=make([[False] * 4, [False] * 3 + [True]]), **given)
+        (out * out).sum().backward()
+        shown = [out.detach(), *([] if weights is None else [weights.detach()])]
+        results.append([*shown, *(t.grad for t in a.values() if t.grad is not None)])
+    assert len(results[0]) == len(results[1])
+    for mine, other in zip(*results, strict=True):
+        close(mine.numpy(), other, str(more))
+
+
+def test_multi_head_attention_refuses():
+    layer, x = nn.MultiheadAttention(8, 2, kdim=6), tg.ones(5, 3, 8)
+    with pytest.raises(ValueError, match="key has 8 features, its projection takes 6"):
+        layer(x, x, x)
+    with pytest.raises(ValueError, match="must all have 2 or all 3 dimensions"):
+        layer(x, x, x[0])
+    same = nn.MultiheadAttention(8, 2)
+    with pytest.raises(RuntimeError, match=r"attn_mask has shape \(5, 4\), expected \(5, 5\) or \(6, 5, 5\)"):
+        same(x, x, x, attn_mask=tg.ones(5, 4))
+    with pytest.raises(RuntimeError, match=r"key_padding_mask has shape \(5, 3\), expected \(3, 5\)"):
+        same(x, x, x, key_padding_mask=tg.zeros(5, 3, dtype=tg.bool))
+    with pytest.raises(RuntimeError, match="pass attn_mask too"):
+        same(x, x, x, is_causal=True)
+
+
 def test_transformers_refuse():
     with pytest.raises(RuntimeError, match="activation must be 'relu', 'gelu' or a function, not 'sine'"):
         nn.TransformerEncoderLayer(8, 2, activation="sine")
