@@ -63,6 +63,12 @@ class Generator:
             self._position += (count + 3) // 4
         return self._seed, block
 
+    def rewind(self, position: int) -> int:
+        """Go back to a position; returns how many blocks were taken since."""
+        with self._lock:
+            taken, self._position = self._position - position, position
+        return taken
+
     def bits(self, count: int) -> np.ndarray:
         """The next `count` random uint32, as int64-free raw bits."""
         seed, block = self.reserve(count)
@@ -108,11 +114,14 @@ def manual_seed(seed: int) -> Generator:
 
 
 def reserve(op: str, device: Any, generator: Generator | None, count: int) -> tuple[int, int]:
-    """Take the next numbers for an op on a device, of `generator` or the device's own: (seed, first block)."""
+    """Take the next numbers for an op on a device, of `generator` or the device's own: (seed, first block).
+
+    In a graph that is captured: (address, ~offset), where the first block of a replay will be, as csrc/device/stretch.cuh reads it.
+    """
+    generator = generator or generator_of(device)
     if device.backend.capturing():
-        raise RuntimeError(f"{op}: random numbers cannot be captured in a graph: every replay would draw the same; draw them outside, "
-                           "into a tensor that the graph reads")
-    return (generator or generator_of(device)).reserve(count)
+        return device.backend.drawn_by_replays(op, generator, count)  # type: ignore[no-any-return]
+    return generator.reserve(count)
 
 
 def states() -> list[tuple[Generator, tuple[int, int]]]:

@@ -99,6 +99,12 @@ def before_replays(prepare: Callable[[], None]) -> None:
     streams.own.graph.preparations.append(prepare)
 
 
+def drawn_by_replays(op: str, generator: Any, count: int) -> tuple[int, int]:
+    """Where the kernel of an op that this thread is recording finds the random numbers that a replay takes of a generator."""
+    array, offset = streams.own.graph.draws(op, generator, count)
+    return address(array), ~offset
+
+
 def for_replays(count: int, dtype: str) -> Any:
     """Storage that such a call may write: none of the graph's own, which other kernels of it have used by the time a later one reads."""
     own, accounts.own.pool = accounts.own.pool, None

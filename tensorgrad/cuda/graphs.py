@@ -1,8 +1,9 @@
 """CUDA graphs: what a function launches, written down once and launched again as a whole.
 
 A replay launches the same kernels on the same memory. So whatever a captured function works with is kept: arrays from outside are held,
-and memory it asks for comes from a pool of the graph's own. What differs from replay to replay and is the host's (an optimizer's numbers)
-is put into memory before each, where the captured kernels find it. What depends on values the host would have to read is refused by name.
+and memory it asks for comes from a pool of the graph's own. What differs from replay to replay and is the host's (an optimizer's numbers,
+where random ones begin) is put into memory before each, where the captured kernels find it. What depends on values that the host would have
+to read is refused by name.
 """
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from typing import Any
 from .. import backends
 from .. import op as ops
 from ..arguments import tensors_among
+from ..random import signed64
 from ..tensor import Tensor
 from . import streams
 from .streams import Stream
@@ -29,6 +31,7 @@ class CUDAGraph:
         self._pool: Any = None
         self._held: dict[int, Any] = {}  # arrays from outside that the graph reads or writes, by address
         self.preparations: list[Callable[[], None]] = []  # what each replay begins with
+        self._drawn: dict[Any, tuple[Any, int]] = {}  # random generators: where their seed and first block lie; the block at the capture
 
     def replay(self) -> None:
         """Launch it on the current stream."""
@@ -57,7 +60,7 @@ class CUDAGraph:
         streams.synchronize()
         gc.collect()  # what dies during the capture would be freed by calls that cannot be captured
         stream = stream or Stream()
-        self._held, self.preparations = {}, []
+        self._held, self.preparations, self._drawn = {}, [], {}
         self._pool = backend.accounts.private_pool()
         with streams.stream(stream), self._watching(errors):
             stream.made.begin_capture()
@@ -75,7 +78,19 @@ class CUDAGraph:
                 raise
             finally:
                 backend.accounts.own.pool, streams.own.graph = None, None
+                for generator, (place, start) in self._drawn.items():
+                    self.preparations.append(_draw(generator, place, generator.rewind(start)))
         self._graph = made
+
+    def draws(self, op: str, generator: Any, count: int) -> tuple[Any, int]:
+        """Where seed and first block of a generator's numbers will lie when the graph runs, and how far from it these numbers begin."""
+        _, block = generator.reserve(count)
+        if generator not in self._drawn:
+            self._drawn[generator] = backends.load("cuda").for_replays(2, "int64"), block
+        place, start = self._drawn[generator]
+        if block < start:
+            raise RuntimeError(f"{op}: the random generator was set back while a graph is captured; seed it before, or between replays")
+        return place, block - start
 
     def _allocate(self, size: int) -> Any:
         given = self._pool.malloc(size)
@@ -109,6 +124,16 @@ class CUDAGraph:
         finally:
             ops.OBSERVERS.remove(hold)
             ops.surround(around, False)
+
+
+def _draw(generator: Any, place: Any, blocks: int) -> Callable[[], None]:
+    """What a replay does first: take so many blocks of a generator's numbers, and say where they begin."""
+    def draw() -> None:
+        seed, first = generator.reserve(4 * blocks)
+        place[:1].fill(signed64(seed))
+        place[1:].fill(first)
+
+    return draw
 
 
 class _Graphed:

@@ -18,9 +18,11 @@ class Bernoulli(Op):
     tested_in = "tests/test_random.py"
 
     def forward(self, ctx: Node, input: Tensor, p: Operand = 0.5, *, generator: Generator | None = None) -> None:
-        q = p.array if isinstance(p, Tensor) else input.device.backend.scalar(np.asarray(p, np.float64))
-        if q.size and not ((q >= 0) & (q <= 1)).all():
+        q = p.array if isinstance(p, Tensor) else np.asarray(p, np.float64)
+        known = not isinstance(p, Tensor) or not input.device.backend.capturing()  # a graph has no values yet
+        if known and q.size and not ((q >= 0) & (q <= 1)).all():
             raise RuntimeError("bernoulli_: probabilities must lie in [0, 1]")
+        q = q if isinstance(p, Tensor) else input.device.backend.scalar(q)
         double = input.array.dtype == np.float64 or (q.dtype == np.float64 and q.ndim)
         u = wrap(input.device.backend.xp.empty(input.shape, np.float64 if double else np.float32), input.device)
         u.uniform_(generator=generator)

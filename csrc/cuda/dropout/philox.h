@@ -1,6 +1,7 @@
 // What the kernels of dropout share: what becomes of an element.
 #pragma once
 #include "../../device/philox.cuh"
+#include "../../device/stretch.cuh"
 #include "../pointwise/formulas.h"
 
 namespace tg::dropout {
@@ -19,6 +20,14 @@ template <class C> struct Drop {
     Drop(int64_t rows, int64_t run, int64_t seed, int64_t first_block, int64_t limit, double scale, double shift, double dropped)
         : rows(rows), run(run), first_block(first_block), seed(uint64_t(seed)), last(unsigned(limit ? limit - 1 : 0)), on(limit ? C(scale) : C(0)),
           plus(C(limit ? shift : dropped)), minus(C(dropped)) {}
+
+    // The same once a graph's kernel has looked up what it draws.
+    __device__ Drop drawn() const {
+        Drop d = *this;
+        const device::Stretch from(seed, first_block);
+        d.seed = from.seed, d.first_block = int64_t(from.first);
+        return d;
+    }
 
     __device__ C of(C x, unsigned word) const {
         const bool keep = word <= last;

@@ -8,7 +8,8 @@
 namespace tg::dropout {
 
 // Rows of `run` elements that share a word, or single elements anywhere: W neighbours of a row to a thread, whose word it makes.
-template <class S, class C, int W> __global__ void __launch_bounds__(THREADS) drop(S* y, const S* x, const __grid_constant__ Drop<C> d) {
+template <class S, class C, int W> __global__ void __launch_bounds__(THREADS) drop(S* y, const S* x, const __grid_constant__ Drop<C> given) {
+    const Drop<C> d = given.drawn();
     const int64_t step = gridDim.x * int64_t(THREADS) * W;
     for (int64_t at = (blockIdx.x * int64_t(THREADS) + threadIdx.x) * W; at < d.rows * d.run; at += step) {
         const int64_t row = at / d.run;
@@ -22,7 +23,8 @@ template <class S, class C, int W> __global__ void __launch_bounds__(THREADS) dr
 }
 
 // Rows of one element, at aligned addresses: the four of a block of the stream are one access.
-template <class S, class C> __global__ void __launch_bounds__(THREADS) drop_fours(S* y, const S* x, const __grid_constant__ Drop<C> d) {
+template <class S, class C> __global__ void __launch_bounds__(THREADS) drop_fours(S* y, const S* x, const __grid_constant__ Drop<C> given) {
+    const Drop<C> d = given.drawn();
     for (int64_t b = blockIdx.x * int64_t(THREADS) + threadIdx.x; b * 4 < d.rows; b += gridDim.x * int64_t(THREADS)) {
         const uint4 word = philox(d.seed, uint64_t(d.first_block + b));
         const unsigned words[4] = {word.x, word.y, word.z, word.w};

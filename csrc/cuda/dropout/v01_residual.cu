@@ -9,7 +9,8 @@ namespace tg::dropout {
 
 // y = residual + dropped (x + bias) over a line of d.rows elements; the bias (n), where there is one, begins anew every n.
 template <class S, class C, bool FOURS>
-__global__ void __launch_bounds__(THREADS) drop_add(S* y, const S* x, const S* residual, const S* bias, int64_t n, const __grid_constant__ Drop<C> d) {
+__global__ void __launch_bounds__(THREADS) drop_add(S* y, const S* x, const S* residual, const S* bias, int64_t n, const __grid_constant__ Drop<C> given) {
+    const Drop<C> d = given.drawn();
     const int64_t step = gridDim.x * int64_t(THREADS) * 4;
     for (int64_t at = (blockIdx.x * int64_t(THREADS) + threadIdx.x) * 4; at < d.rows; at += step) {
         const uint4 word = philox(d.seed, uint64_t(d.first_block + at / 4));

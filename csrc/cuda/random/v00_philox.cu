@@ -7,6 +7,7 @@
 
 #include "../../core/registry.h"
 #include "../../device/philox.cuh"
+#include "../../device/stretch.cuh"
 
 namespace tg::random {
 
@@ -82,11 +83,12 @@ struct Integers {
 template <class T, class W, class F>
 __global__ void __launch_bounds__(THREADS) fill(T* out, int64_t n, uint64_t seed, int64_t first_block, bool whole, const F f) {
     constexpr int PER_BLOCK = W::PER_BLOCK;
+    const device::Stretch of(seed, first_block);
     for (int64_t b = blockIdx.x * int64_t(THREADS) + threadIdx.x; b * PER_BLOCK < n; b += gridDim.x * int64_t(THREADS)) {
         struct alignas(16) Values {
             T at[PER_BLOCK];
         } values;
-        f(W(device::philox(seed, uint64_t(first_block + b))), values.at);
+        f(W(device::philox(of.seed, of.first + uint64_t(b))), values.at);
         if (whole && (b + 1) * PER_BLOCK <= n) {
             reinterpret_cast<Values*>(out)[b] = values;
         } else {

@@ -62,6 +62,9 @@ def holds_heads(kernel: dispatch.Kernel, call: Call, heads: dict[str, tuple[int,
 
 def reserved(op: str, device: Any, scores: tuple[int, ...]) -> tuple[int, int]:
     """A stretch of the stream of the device's generator for dropout of these scores: whole blocks for each query, four keys each."""
+    if device.backend.capturing():
+        raise RuntimeError(f"{op}: dropout inside of attention cannot be captured in a graph: every replay would drop the same weights; "
+                           "dropout_p=0, and dropout of the result in its place, can be")
     return reserve(op, device, None, math.prod(scores[:-1]) * -(-scores[-1] // 4) * 4)
 
 
