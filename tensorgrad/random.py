@@ -130,7 +130,9 @@ def states() -> list[tuple[Generator, tuple[int, int]]]:
 
 
 def restore(kept: list[tuple[Generator, tuple[int, int]]]) -> None:
-    """Put generators back to where `states` found them."""
+    """Put generators back to where `states` found them; those made since, to where they began."""
+    for generator in {*_of_devices.values()} - {g for g, _ in kept}:
+        generator.rewind(0)
     for generator, state in kept:
         generator.set_state(state)
 

@@ -1,7 +1,8 @@
 """Devices, one module each: a module here is a device name.
 
 A backend module offers: `xp` (the array module), `families` (kernel families, preferred first), `check(index)` (the index meant; an error
-where the device is not there), `asarray(a)` and `to_numpy(a)` (storage from and to NumPy), `scalar(a)` (a number as storage), `address(a)`,
+where the device is not there), `asarray(a)` and `to_numpy(a)` (storage from and to NumPy), `scalar(a)` (a number as storage), `constant(a)`
+(what follows from shapes alone), `address(a)`,
 `load_kernels()` (yields dispatch.Kernel), `describe()` (rows for `tensorgrad doctor`), `synchronize()`, `capturing()` (whether work is
 recorded instead of done; where that can be, `before_replays(f)` has f called before the record runs, and `for_replays(count, dtype)` is
 storage for f to write), `active()` (a context for work outside of ops), and where kernels are made for some chips only `chip(index)` (the

@@ -81,6 +81,19 @@ def address(array: Any) -> int:
     return int(array.data.ptr)
 
 
+def constant(array: np.ndarray) -> Any:
+    """Storage for what follows from shapes and options alone: a graph being recorded may keep it as it is."""
+    if not streams.capturing():
+        return asarray(array)
+    array = np.ascontiguousarray(array).reshape(array.shape)
+    made = for_replays(array.size, array.dtype).reshape(array.shape)
+    with cupy.cuda.Stream(non_blocking=True) as beside:  # which nobody records
+        made.set(array)
+        beside.synchronize()
+    streams.own.graph.keep(made)
+    return made
+
+
 def scalar(array: np.ndarray) -> Any:
     """Storage for a number: written by the stream, so that graphs can hold it; outside of them every stream may read it at once."""
     made = cupy.full((), array.item(), array.dtype)
@@ -105,7 +118,7 @@ def drawn_by_replays(op: str, generator: Any, count: int) -> tuple[int, int]:
     return address(array), ~offset
 
 
-def for_replays(count: int, dtype: str) -> Any:
+def for_replays(count: int, dtype: Any) -> Any:
     """Storage that such a call may write: none of the graph's own, which other kernels of it have used by the time a later one reads."""
     own, accounts.own.pool = accounts.own.pool, None
     try:
@@ -200,6 +213,10 @@ class _At:
     def scalar(self, array: np.ndarray) -> Any:
         with streams.on(self._index):
             return scalar(array)
+
+    def constant(self, array: np.ndarray) -> Any:
+        with streams.on(self._index):
+            return constant(array)
 
     def to_numpy(self, array: Any, non_blocking: bool = False) -> np.ndarray:
         with streams.on(self._index):

@@ -22,6 +22,7 @@ from .cpu import active as active  # the storage is cpu's
 from .cpu import address as address
 from .cpu import asarray as asarray
 from .cpu import capturing as capturing
+from .cpu import constant as constant
 from .cpu import scalar as scalar
 from .cpu import synchronize as synchronize
 from .cpu import to_numpy as to_numpy

@@ -82,6 +82,11 @@ class CUDAGraph:
                     self.preparations.append(_draw(generator, place, generator.rewind(start)))
         self._graph = made
 
+    def keep(self, array: Any) -> None:
+        """Hold an array for as long as the graph is there, unless it lies in the graph's own memory."""
+        if array.data.mem.ptr not in self._own:
+            self._held[array.data.mem.ptr] = array
+
     def draws(self, op: str, generator: Any, count: int) -> tuple[Any, int]:
         """Where seed and first block of a generator's numbers will lie when the graph runs, and how far from it these numbers begin."""
         _, block = generator.reserve(count)
@@ -103,8 +108,8 @@ class CUDAGraph:
         def hold(ctx: Any, out: Any, args: tuple) -> None:
             if streams.own.graph is self:
                 for t in tensors_among(args):
-                    if t.device.type == "cuda" and t.array.data.mem.ptr not in self._own:
-                        self._held[t.array.data.mem.ptr] = t.array
+                    if t.device.type == "cuda":
+                        self.keep(t.array)
 
         def around(op: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
             def run(*args: Any, **kwargs: Any) -> Any:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
+from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.indexing import pieces_of, runs_of
+from .shared.indexing import flat_places, pieces_of, runs_of
 
+CUTS = "cuts runs whose lengths the host must know, which a graph being captured cannot tell"
 FEW_COLUMNS = 16  # below, sorting costs more than adding one by one
 
 
@@ -41,7 +43,8 @@ class Accumulate(Op):
         if source.shape[1] < FEW_COLUMNS:
             fn.scatter_add.op.add_columns(device, out, 0, xp.broadcast_to(index[:, None], source.shape), source)
             return
-        self.kernel(device, out)(out, xp.ascontiguousarray(index), xp.ascontiguousarray(source), *runs_of(index, xp))
+        call = ("captured",) if device.backend.capturing() else ()
+        self.kernel(device, out, *call)(out, xp.ascontiguousarray(index), xp.ascontiguousarray(source), *runs_of(index, xp))
 
     def add_rows(self, device: Any, x: Any, dim: int, index: Any, rows: Any) -> None:
         """x[..., index, ...] += rows along `dim`, in place."""
@@ -69,7 +72,7 @@ class Accumulate(Op):
         rows = xp.moveaxis(source, range(place, place + arrays[0].ndim), range(arrays[0].ndim))
         in_place = moved.flags.c_contiguous
         buffer = moved if in_place else xp.array(moved, order="C")
-        index = xp.ravel_multi_index(tuple([a.reshape(-1) for a in arrays]), lead)
+        index = flat_places([a.reshape(-1) for a in arrays], lead)
         self.add(device, buffer.reshape(math.prod(lead), math.prod(rest)), index, rows.reshape(len(index), math.prod(rest)))
         if not in_place:
             moved[...] = buffer
@@ -82,6 +85,9 @@ class Accumulate(Op):
             call(out, index, source, order, bounds, *pieces_of(bounds, index[order[bounds[:-1]]], out.shape[1], xp))
 
         return in_pieces
+
+    def supports(self, kernel: Kernel, *call: str) -> str | None:
+        return CUTS if call and kernel.rung == "v02_pieces" else None
 
     @staticmethod
     @rung("cpu/numpy", "float32 float64 float16 int64 int32 int16 int8 uint8 bool")

@@ -11,6 +11,7 @@ from ..dispatch import Kernel
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
+from .accumulate import CUTS
 from .shared.indexing import pieces_of
 
 ENTRIES: dict[str, Any] = {"source": np.array([0, 2, 2, 4, 1]), "target": np.array([1, 1, 0, 3, 1])}  # for the sample calls
@@ -60,8 +61,7 @@ class AddRows(Op):
         return with_entries
 
     def supports(self, kernel: Kernel, *call: str) -> str | None:
-        return "cuts runs whose lengths the host must know, which a graph being captured cannot tell" if (
-            call and kernel.rung == "v02_pieces") else None
+        return CUTS if call and kernel.rung == "v02_pieces" else None
 
     @staticmethod
     @rung("cpu/numpy", writes=(0, 1, 2))

@@ -35,7 +35,7 @@ class AffineGrid(Op):
             raise ValueError(f"affine_grid: theta must be floating of shape {(size[0], dims, dims + 1)} for size {size}, it is "
                              f"{theta.dtype.name} of shape {tuple(theta.shape)}")
         places = base(size[2:], bool(align_corners)).reshape(-1, dims + 1).astype(theta.array.dtype)
-        grid = fn.matmul(wrap(theta.device.backend.asarray(places), theta.device), fn.transpose(theta, 1, 2))  # (N, H W, 2)
+        grid = fn.matmul(wrap(theta.device.backend.constant(places), theta.device), fn.transpose(theta, 1, 2))  # (N, H W, 2)
         return fn.reshape(grid, size[0], *size[2:], dims)
 
     def reference(self, theta: Any, size: Any, align_corners: bool | None = None) -> Any:

@@ -42,7 +42,7 @@ class AsStrided(Op):
         places = np.full(size, first)
         for d, (n, s) in enumerate(zip(size, stride, strict=True)):
             places += (np.arange(n) * s).reshape((n,) + (1,) * (len(size) - d - 1))
-        index = wrap(g.device.backend.asarray(places.reshape(-1)), g.device)
+        index = wrap(g.device.backend.constant(places.reshape(-1)), g.device)
         flat = g.new_zeros(math.prod(ctx.shape))
         return fn.index_add(flat, 0, index, g.reshape(-1)).reshape(ctx.shape)
 

@@ -40,7 +40,7 @@ class Cumprod(Op):
             return g.to(ctx.kind)
         if x.dtype is not g.dtype:
             x = x.to(g.dtype)
-        if x.array.all():
+        if not x.device.backend.capturing() and x.array.all():  # a graph is made for zeros too
             return ((g * y).flip(d).cumsum(d).flip(d) / x).to(ctx.kind)
         # dy_j / dx_k for j >= k is the running product in which x_k is 1.
         n, xp = x.array.shape[d], x.device.backend.xp

@@ -40,8 +40,8 @@ class IndexFill(Overwriting):
         to_input = fn.index_fill(g, ctx.dim, ctx.index, 0) if ctx.edges[0] is not None else None
         if ctx.edges[2] is None:
             return to_input, None, None
-        once = wrap(g.device.backend.xp.unique(ctx.index.array), g.device)  # an index that comes twice still sets each element once
-        return to_input, None, fn.index_select(g, ctx.dim, once).sum().to(ctx.kind)
+        filled = fn.index_fill(wrap(g.device.backend.xp.zeros(g.array.shape, np.bool_), g.device), ctx.dim, ctx.index, True)
+        return to_input, None, fn.where(filled, g, 0.0).sum().to(ctx.kind)
 
     def reference(self, x: Any, dim: int, index: Any, value: Any) -> Any:
         y = np.moveaxis(x.copy(), dim, 0)

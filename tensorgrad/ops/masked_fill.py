@@ -54,7 +54,7 @@ class MaskedFill(Overwriting):
             to_input = fn.masked_fill(g, mask, 0)
             to_input = to_input if to_input.array.shape == ctx.shape else fn.sum_to_size(to_input, ctx.shape)
         if ctx.edges[2] is not None:
-            to_value = fn.masked_select(g, mask).sum().to(ctx.kind)
+            to_value = fn.masked_fill(g, ~mask, 0).sum().to(ctx.kind)
         return to_input, None, to_value
 
     def reference(self, x: Any, mask: Any, value: Any) -> Any:

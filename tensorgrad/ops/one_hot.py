@@ -25,7 +25,10 @@ class OneHot(Op):
 
     def forward(self, ctx: Node, input: Tensor, num_classes: int = -1) -> Tensor:
         x, xp = check_index_tensor("one_hot", input, "input"), input.device.backend.xp
-        low, high = (int(x.min()), int(x.max())) if x.size else (0, -1)
+        known = not input.device.backend.capturing()  # a graph has no values yet
+        if num_classes == -1 and not known:
+            raise RuntimeError("one_hot: num_classes cannot be found while a graph is captured; give it")
+        low, high = (int(x.min()), int(x.max())) if x.size and known else (0, -1)
         n = high + 1 if num_classes == -1 else num_classes
         if n <= 0:
             raise RuntimeError(f"one_hot: num_classes must be positive, got {num_classes}" + ("" if x.size else " for an empty tensor"))

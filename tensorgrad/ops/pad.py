@@ -47,7 +47,7 @@ class Pad(Op):
             d = len(shape) - 1 - k
             if pads[2 * k] or pads[2 * k + 1]:
                 index = self._places(mode, d, shape, pads[2 * k], pads[2 * k + 1])
-                input = fn.index_select(input, d, wrap(input.device.backend.asarray(index), input.device))
+                input = fn.index_select(input, d, wrap(input.device.backend.constant(index), input.device))
         return input
 
     def _places(self, mode: str, d: int, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:

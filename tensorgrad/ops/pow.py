@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
+from ..cuda.streams import capturing
 from ..graph import Node
 from ..op import Operand, fn
 from ..pointwise import Binary, keep_shapes, summed
@@ -29,7 +30,7 @@ class Pow(Binary):
         return super().forward(ctx, input, exponent)
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        if x.dtype.kind != "f" and (y < 0).any():
+        if x.dtype.kind != "f" and (isinstance(y, np.ndarray) or not capturing()) and (y < 0).any():  # a graph has no values yet
             raise RuntimeError("pow: integers cannot be raised to negative integer powers; convert the base with .double() or .float()")
         if y.ndim == 0 and x.ndim:  # the powers that are met most
             if y == 2:

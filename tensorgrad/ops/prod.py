@@ -8,7 +8,7 @@ import numpy as np
 
 from ..cases import Case, T
 from ..dtypes import dtype as DType
-from ..graph import Node
+from ..graph import MODE, Node
 from ..op import fn, rung
 from ..pointwise import ALL_TYPES
 from ..tensor import Tensor, wrap
@@ -48,7 +48,14 @@ class Prod(Reduction):
         if x.dtype is not g.dtype:
             x = x.to(g.dtype)
         g = spread(g, ctx.dims, ctx.keepdim)
-        if x.array.all():
+        captured = x.device.backend.capturing()  # a graph is made for zeros too
+        if captured and not MODE.enabled:
+            dim, zero = None if len(ctx.dims) == x.ndim else ctx.dims[0], fn.eq(x, 0)
+            rest = fn.masked_fill(x, zero, 1)
+            others = fn.prod(rest, dim, True) / rest
+            zeros = fn.sum(zero, dim, True) - zero.long()  # among the others
+            return (g * fn.where(fn.eq(zeros, 0), others, 0.0)).to(ctx.kind)
+        if not captured and x.array.all():
             return (g * (spread(y, ctx.dims, ctx.keepdim) / x)).to(ctx.kind)
         # Each element's gradient is the product of the others: a table in which one of them is 1.
         whole = len(ctx.dims) == len(x.array.shape)

@@ -39,7 +39,7 @@ class Quantile(Op):
         share = at - low
         if interpolation != "linear":
             share = {"lower": 0 * at, "higher": np.ceil(share), "midpoint": 0.5 * (share > 0), "nearest": np.rint(at) - low}[interpolation]
-        low, high, share = (wrap(x.device.backend.asarray(v), x.device) for v in (low, high, share.astype(x.array.dtype)))
+        low, high, share = (wrap(x.device.backend.constant(v), x.device) for v in (low, high, share.astype(x.array.dtype)))
         a, b = x[..., low], x[..., high]  # (..., q)
         y = a + (b - a) * share
         y = fn.where(input.isnan().any() if dim is None else input.isnan().any(d).unsqueeze(-1), math.nan, y).movedim(-1, 0)

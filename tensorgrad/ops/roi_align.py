@@ -91,6 +91,8 @@ def checked(boxes: Any, input: Tensor) -> Any:
     else:
         array = boxes.array
     array = xp.ascontiguousarray(array)
+    if input.device.backend.capturing():  # there are no values yet
+        return array
     wrong = xp.flatnonzero(~((array[:, 0] >= 0) & (array[:, 0] < images) & xp.isfinite(array).all(1)))
     if len(wrong):
         k = int(wrong[0])

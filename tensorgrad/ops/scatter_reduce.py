@@ -10,7 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import fn
 from ..tensor import Tensor, wrap
-from .shared.indexing import along_dim, runs_of, scatter_source
+from .shared.indexing import along_dim, flat_places, runs_of, scatter_source
 from .shared.overwrite import Overwriting
 
 REDUCTIONS = {"sum": "add", "prod": "multiply", "mean": "add", "amax": "maximum", "amin": "minimum"}
@@ -43,10 +43,10 @@ class ScatterReduce(Overwriting):
         if not include_self:
             wide[key] = {"sum": 0, "mean": 0, "prod": 1}.get(reduce, extreme(wide.dtype, reduce))
         xp = input.device.backend.xp
-        combine_at(xp, REDUCTIONS[reduce], wide, key, s)
+        combine_at(input.device, REDUCTIONS[reduce], wide, key, d, s)
         if reduce == "mean":
             count = xp.full(wide.shape, int(include_self), np.int64)
-            combine_at(xp, "add", count, key, xp.ones(key[d].shape, np.int64))
+            combine_at(input.device, "add", count, key, d, xp.ones(key[d].shape, np.int64))
             count = xp.maximum(count, 1).astype(wide.dtype)
             wide = wide // count if wide.dtype.kind in "iu" else wide / count
         into[...] = wide
@@ -107,11 +107,17 @@ class ScatterReduce(Overwriting):
         yield Case(T(3), 0, T(values=[0], dtype="int64"), T(1), "max", error=(ValueError, "reduce must be one of sum"), torch=False)
 
 
-def combine_at(xp: Any, ufunc: str, x: Any, key: tuple, values: Any) -> None:
+def combine_at(device: Any, ufunc: str, x: Any, key: tuple, d: int, values: Any) -> None:
     """x[key] = ufunc(x[key], values), one after the other where places come again: those that come for the k-th time together."""
+    xp = device.backend.xp
     if isinstance(x, np.ndarray):
         return getattr(np, ufunc).at(x, key, values)
-    places = xp.ravel_multi_index(tuple([xp.broadcast_to(k, values.shape).reshape(-1) for k in key]), x.shape)
+    if ufunc == "add":
+        return fn.scatter_add.op.add_columns(device, x, d, key[d], values.astype(x.dtype, copy=False))  # type: ignore[no-any-return]
+    if device.backend.capturing():
+        raise RuntimeError("scatter_reduce: products, largest and smallest elements cannot be captured in a graph, as how often a place "
+                           "comes again decides what is launched; sums and means can")
+    places = flat_places([xp.broadcast_to(k, values.shape).reshape(-1) for k in key], x.shape)
     order, bounds = runs_of(places, xp)
     place, flat, v = places[order], x.reshape(-1), values.reshape(-1)[order]
     first = bounds[xp.searchsorted(bounds, xp.arange(len(place)), side="right") - 1]

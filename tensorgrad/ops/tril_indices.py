@@ -24,7 +24,7 @@ class TrilIndices(Op):
             raise RuntimeError(f"tril_indices: the sizes must not be negative, got {row} and {col}")
         where = as_device(device)
         kind = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
-        return wrap(where.backend.asarray(np.stack(np.tril_indices(row, offset, col)).astype(kind.np, copy=False)), where)
+        return wrap(where.backend.constant(np.stack(np.tril_indices(row, offset, col)).astype(kind.np, copy=False)), where)
 
     def reference(self, row: int, col: int, offset: int = 0) -> Any:
         keep = [(i, j) for i in range(row) for j in range(col) if j - i <= offset]

@@ -12,7 +12,7 @@ import numpy as np
 import triton.language as tl
 
 from .runtime import cdiv, device_function, kernel, power_of_2, rung
-from .shared.philox import philox4x32_10
+from .shared.philox import philox4x32_10, stretch
 
 TYPES = "float32 float16 bfloat16"
 FOURS = 256  # blocks of four words that a program makes
@@ -35,6 +35,7 @@ def dropped(x, word, last, on, plus, minus):
 
 @kernel
 def drop_elements(Y, X, seed, first, last, n, on, plus, minus, BLOCKS: tl.constexpr):
+    seed, first = stretch(seed, first)
     block = tl.program_id(0).to(tl.int64) * BLOCKS
     i = block * 4 + tl.arange(0, 4 * BLOCKS)
     x = tl.load(X + i, mask=i < n, other=0.0).to(tl.float32)
@@ -44,6 +45,7 @@ def drop_elements(Y, X, seed, first, last, n, on, plus, minus, BLOCKS: tl.conste
 
 @kernel
 def drop_rows(Y, X, seed, first, last, rows, run, on, plus, minus, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    seed, first = stretch(seed, first)
     across = tl.cdiv(run, BLOCK)
     row = (tl.program_id(0) // across).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     column = tl.program_id(0) % across * BLOCK + tl.arange(0, BLOCK)
@@ -56,6 +58,7 @@ def drop_rows(Y, X, seed, first, last, rows, run, on, plus, minus, ROWS: tl.cons
 
 @kernel
 def drop_add_elements(Y, X, RESIDUAL, BIAS, seed, first, last, size, n, on, BLOCKS: tl.constexpr):
+    seed, first = stretch(seed, first)
     block = tl.program_id(0).to(tl.int64) * BLOCKS
     i = block * 4 + tl.arange(0, 4 * BLOCKS)
     x = tl.load(X + i, mask=i < size, other=0.0).to(tl.float32)

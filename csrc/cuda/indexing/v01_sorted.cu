@@ -7,7 +7,8 @@
 
 namespace tg::indexing {
 
-// Run r of the sorted entries is order[bound[r]] to order[bound[r + 1]]; all its entries go to one place.
+// Run r of the sorted entries is order[bound[r]] to order[bound[r + 1]]; all its entries go to one place. A run of none does nothing, where it
+// adds: a graph has as many runs as entries, as the host does not know how many there are.
 struct Runs {
     const int64_t *order, *bound;
     int64_t count;
@@ -17,6 +18,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) add_runs(T* out, c
     for (int64_t k = first_item(); k < runs.count * e.columns; k += items_at_once()) {
         const Split at(k, e.columns);
         const int64_t first = runs.bound[at.whole], last = runs.bound[at.whole + 1];
+        if (adds && first == last) continue;
         T& place = out[(adds ? e.to[runs.order[first]] : at.whole) * e.columns + at.rest];
         Sum<T> sum = adds ? widened(place) : Sum<T>(0);
         for (int64_t q = first; q < last; ++q) sum += e.term(runs.order[q], at.rest);
@@ -43,6 +45,7 @@ void accumulate_sorted(Array& out, const Array& index, const Array& source, cons
 template <class T, class Out> __global__ void __launch_bounds__(THREADS)
     add_column_runs(const Columns<Out> out, const Columns<const int64_t> index, const Columns<const T> source, const Runs runs) {
     for (int64_t r = first_item(); r < runs.count; r += items_at_once()) {
+        if (runs.bound[r] == runs.bound[r + 1]) continue;
         Sum<Out> sum = 0;
         int64_t o = 0, m = 0, i = 0;
         for (int64_t q = runs.bound[r]; q < runs.bound[r + 1]; ++q) {

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...arguments import is_number
+from ...cuda.streams import capturing
 from ...device import moved
 from ...tensor import Tensor, check_dim
 
@@ -244,7 +245,19 @@ def runs_of(index: Any, xp: Any) -> tuple[Any, Any]:
     """(order, bounds): `order` sorts `index`, equal ones as they come; run r of equal ones is order[bounds[r]:bounds[r + 1]]."""
     order = xp.argsort(index, kind="stable")
     in_order = index[order]
+    if capturing():  # nobody knows how many runs there are: as many as entries, the last ones of none
+        n = len(index)
+        starts = xp.where(in_order[1:] != in_order[:-1], xp.arange(1, n), n)
+        return order, xp.concatenate([xp.zeros(1, np.int64), xp.sort(starts), xp.full(1, n)])
     return order, xp.concatenate([xp.zeros(1, np.int64), xp.flatnonzero(in_order[1:] != in_order[:-1]) + 1, xp.full(1, len(index))])
+
+
+def flat_places(places: Any, shape: tuple[int, ...]) -> Any:
+    """Checked positions along each dim as positions in row-major order."""
+    flat, step = 0, 1
+    for at, n in zip(reversed(places), reversed(shape), strict=True):
+        flat, step = flat + at * step, step * n
+    return flat
 
 
 def pieces_of(bounds: Any, places: Any, columns: int, xp: Any) -> tuple[Any, Any, Any]:

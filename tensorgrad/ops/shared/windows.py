@@ -108,7 +108,7 @@ class Taps:
     def arrays(self, device: Any) -> tuple[Any, Any, Any]:
         """`start`, `source` and `weight` as storage of a device, copied there once."""
         if device not in self._on:
-            self._on[device] = tuple(device.backend.asarray(a) for a in (self.start, self.source, self.weight))
+            self._on[device] = tuple(device.backend.constant(a) for a in (self.start, self.source, self.weight))
         return self._on[device]
 
     @functools.cached_property
@@ -172,7 +172,7 @@ def adaptive_reach(n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 @functools.lru_cache(4096)
 def there(device: Any, lines: Callable[..., tuple[np.ndarray, ...]], *args: int) -> tuple[Any, ...]:
     """`lines(*args)`, such as `reach`, as storage of a device: copied there once."""
-    return tuple(device.backend.asarray(line) for line in lines(*args))
+    return tuple(device.backend.constant(line) for line in lines(*args))
 
 
 def output_sizes(op: str, value: Any, sizes: Sequence[int]) -> tuple[int, ...]:

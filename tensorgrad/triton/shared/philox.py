@@ -16,3 +16,13 @@ def philox4x32_10(seed, block):
     low, high = (block & 0xFFFFFFFF).to(tl.uint32), (block >> 32).to(tl.uint32)
     zero = tl.zeros_like(low)
     return tl.philox(seed, low, high, zero, zero)
+
+
+@device_function
+def stretch(seed, first):
+    # What a kernel draws: a graph's is told the address where seed and first block lie when it runs, and ~offset from that block.
+    if first < 0:
+        at = seed.to(tl.pointer_type(tl.int64))
+        seed = tl.load(at)
+        first = tl.load(at + 1) + (-1 - first)
+    return seed, first
