@@ -15,7 +15,7 @@ import pytest
 
 from tensorgrad.data import fetch
 from tensorgrad.data.image import looks_inverted, read_grey
-from tensorgrad.data.sets import csv, digits, load_images, mnist
+from tensorgrad.data.sets import csv, digits, fashion_mnist, load_images, mnist
 from tensorgrad.errors import UserError
 
 # ---------------------------------------------------------------- digits
@@ -264,6 +264,38 @@ def test_fetch_and_cache(registry: Path, tmp_path: Path, capfd: pytest.CaptureFi
     assert calls(registry) == 2
     assert "is damaged" in capfd.readouterr().err
     assert cached.read_bytes() == registry.read_bytes()
+
+
+def test_a_debian_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made up, behind a made-up apt-get: an ar archive whose entries begin at even places, the files in a tar in it."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:xz") as t:
+        for name, content in idx_contents(600, 120).items():
+            zipped = gzip.compress(content)
+            info = tarfile.TarInfo(f"./usr/share/datasets/fashion-mnist/{name}.gz")
+            info.size = len(zipped)
+            t.addfile(info, io.BytesIO(zipped))
+    package = b"!<arch>\n"
+    for name, content in (("debian-binary", b"2.0\nx"), ("control.tar.xz", b"odd"), ("data.tar.xz", packed.getvalue())):
+        package += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode() + content + b"\n" * (len(content) % 2)
+    (tmp_path / "mini_1_all.deb").write_bytes(package)
+    tool = tmp_path / "bin" / "apt-get"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\n[ \"$*\" = 'download -q mini=1' ] && cp {tmp_path}/mini_1_all.deb .\n")
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("TG_CACHE", str(tmp_path / "cache"))
+    digest = fetch._sha256(tmp_path / "mini_1_all.deb")
+    source = fetch.Source("apt", "mini", "1", "mini_1_all.deb", 1000, digest, fashion_mnist.SOURCES[0].member)
+    monkeypatch.setattr(fashion_mnist, "SOURCES", (source,))
+    data = load_images("fashion_mnist")
+    assert [len(p[1]) for p in (data.train, data.val, data.test)] == [550, 50, 120]
+    assert data.classes[9] == "ankle boot"
+    with pytest.raises(UserError, match="takes nothing behind a colon"):
+        load_images("fashion_mnist:x")
+    (tmp_path / "no.deb").write_bytes(package[:60])
+    with pytest.raises(UserError, match=r"no\.deb: is no Debian package"):
+        fetch.members(tmp_path / "no.deb", [])
 
 
 def test_tampered_package_is_refused(registry: Path, tmp_path: Path) -> None:

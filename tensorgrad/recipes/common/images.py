@@ -24,7 +24,7 @@ from .trainer import Sums, Task, Trainer
 class ImageOptions(Options):
     """What decides the result. Where a field is None the size of the data set decides; config.json holds what was decided."""
 
-    data: str = option("digits", "digits, mnist, csv:FILE (label,pixel1,...), or a folder with IDX files")
+    data: str = option("digits", "digits, mnist, fashion_mnist, csv:FILE (label,pixel1,...), or a folder with IDX files")
     epochs: int | None = option(None, "passes over the data [default: 3 from 10,000 images on, else 12]")
     batch_size: int | None = option(None, "images a step [default: 64 from 10,000 images on, else 32]")
 
