@@ -8,12 +8,16 @@ from . import backends
 
 
 class device:
-    """A device by name: `device("cpu")`, `device("cuda", 1)`, `device("cuda:1")`. One instance per device."""
+    """A device by name: `device("cpu")`, `device("cuda", 1)`, `device("cuda:1")`. One instance per device.
+
+    `with device("cuda"):` makes it the one where new tensors are made that name none.
+    """
 
     type: str
     index: int | None
     backend: Any
     _known: dict[tuple[str, int | None], device] = {}
+    _defaults: list[device] = []  # the last is where new tensors go; empty: cpu
 
     def __new__(cls, name: str | device, index: int | None = None) -> device:
         if isinstance(name, device):
@@ -39,6 +43,13 @@ class device:
                 cls._known[kind, index] = known
         return known
 
+    def __enter__(self) -> device:
+        device._defaults.append(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        device._defaults.pop()
+
     def active(self) -> AbstractContextManager[None]:
         """A `with` block in which this is the thread's current one of several GPUs: for work on storage outside of an op."""
         found: AbstractContextManager[None] = self.backend.active() if self.index is not None else nullcontext()
@@ -62,6 +73,20 @@ class device:
 
 
 CPU = device("cpu")
+
+
+def get_default_device() -> device:
+    """Where new tensors are made that name no device."""
+    return device._defaults[-1] if device._defaults else CPU
+
+
+def set_default_device(device: Any) -> None:
+    """Make new tensors that name no device there; None is cpu."""
+    known = _device("cpu" if device is None else device)
+    known._defaults[:1] = [known]
+
+
+_device = device
 
 
 def moved(array: Any, source: device, target: device, non_blocking: bool = False) -> Any:

@@ -17,3 +17,7 @@ class NoKernel(UserError, NotImplementedError):
 
 class OutOfMemoryError(RuntimeError):
     """A device has no memory for a new array. The message says what holds it; arrays that are dropped make room, and work goes on."""
+
+
+class LinAlgError(RuntimeError):
+    """A matrix does not have what was asked of it: an inverse, a Cholesky factor."""

@@ -67,6 +67,7 @@ class Op:
     function = True  # offered as tg.<name>
     method = True  # offered as Tensor.<name>
     functional = False  # offered as nn.functional.<name>
+    places: tuple[str, ...] = ()  # offered under these dotted names too: "linalg.det"
     attribute = False  # offered as the property Tensor.<name>
     inplace = False  # offered as Tensor.<name>_ too
     reshapes = False  # the in-place twin gives the tensor itself another shape, not other values
@@ -135,6 +136,12 @@ class Op:
     def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
         """What dispatch calls for a compiled kernel: itself, unless it takes more than the others, such as memory to work in."""
         return call
+
+    def twins(self) -> list[str]:
+        """The names of the functions that change their first argument in place: `relu_` of `relu`, `zero_` itself."""
+        if self.mutates:
+            return [self.name] if self.method else []
+        return [name + "_" for name in (self.name, *self.aliases) if (self.inplace or self.reshapes) and (self.function or self.functional)]
 
     def supports(self, kernel: Kernel, *info: Any) -> str | None:
         """Why a kernel cannot do this call ("needs ..."), or None when it can."""
@@ -359,6 +366,12 @@ def _keep_old_values(target: Tensor, result: Tensor) -> None:
         old = wrap(target.array.copy(), target.device)
         old.edge, old.tracked = target.edge, target.tracked
         node._saved = tuple([old if t is target else t for t in node._saved])
+
+
+def offered(namespace: str) -> dict[str, Callable[..., Any]]:
+    """The public functions of the ops that have their place in a namespace, by their names there."""
+    names = ((place.rpartition("."), op) for op in dispatch._ops.values() for place in op.places)
+    return {name: op.call for (where, _, name), op in names if where == namespace}
 
 
 Around = Callable[["Op", Callable[..., Any]], Callable[..., Any]]

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import autograd, dtypes, graph, missing
-from .device import CPU, device
+from . import autograd, dtypes, graph, memory_format, missing
+from .device import CPU, device, get_default_device
 from .dtypes import dtype
+from .memory_format import contiguous_format as CONTIGUOUS
+from .memory_format import lies
 
 
 class Size(tuple):
@@ -137,9 +139,16 @@ class Tensor:
         start = min(0, sum((n - 1) * s for n, s in zip(base.shape, base.strides, strict=True) if s < 0))
         return (self.data_ptr() - self.device.backend.address(base) - start) // self.array.dtype.itemsize
 
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in row-major order without gaps."""
-        return bool(self.array.flags.c_contiguous)
+    def is_contiguous(self, memory_format: Any = CONTIGUOUS) -> bool:
+        """Whether the elements lie in row-major order, or in that of `memory_format`, without gaps."""
+        if memory_format is CONTIGUOUS:
+            return bool(self.array.flags.c_contiguous)
+        return lies("is_contiguous", self, memory_format)
+
+    @property
+    def layout(self) -> memory_format.layout:
+        """`tensorgrad.strided`: there is no other."""
+        return memory_format.strided
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is a floating one."""
@@ -406,8 +415,8 @@ def _as_storage(array: Any) -> Any:
 
 
 def as_device(where: Any) -> device:
-    """The device meant by None (the default, cpu), a name, or a device."""
-    return CPU if where is None else device(where)
+    """The device meant by None (the default one), a name, or a device."""
+    return get_default_device() if where is None else device(where)
 
 
 def check_dim(op: str, dim: int, ndim: int) -> int:

@@ -96,6 +96,8 @@ def test_memory_layouts(pair, layout):
     op, case = pair
     if op.mutates and layout == "broadcast":
         pytest.skip("several elements of a broadcast tensor share memory and cannot be overwritten one by one")
+    if layout == "broadcast" and getattr(op, "regular", False):
+        pytest.skip("a broadcast matrix has equal rows, and no inverse")
     if not op.copies:
         pytest.skip("a view that copies nothing cannot be had of every layout")
     compare(*run(op, case, "float32", layout), 1e-5)

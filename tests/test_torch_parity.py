@@ -4,6 +4,8 @@ PyTorch is an optional oracle: without it these tests are skipped, and `test_ops
 """
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 import pytest
 from sampling import CASES, call, case_id, leaf, outputs, realise, relative_error, rng_for, tensors_in
@@ -23,6 +25,8 @@ def twin(op):
         for part in op.torch_name.split("."):
             found = getattr(found, part)
         return found
+    if op.places and not op.function:
+        return operator.attrgetter(op.places[0])(torch)
     for place in (torch.nn.functional,) if op.functional and not op.function else (torch, torch.nn.functional, torch.Tensor):
         if callable(getattr(place, op.name, None)):
             return getattr(place, op.name)

@@ -1,4 +1,4 @@
-"""Devices, one module each: a module here is a device name.
+"""Devices, one module each: a module here is a device name. (A package here is none: it holds settings under PyTorch's path.)
 
 A backend module offers: `xp` (the array module), `families` (kernel families, preferred first), `check(index)` (the index meant; an error
 where the device is not there), `asarray(a)` and `to_numpy(a)` (storage from and to NumPy), `scalar(a)` (a number as storage), `constant(a)`
@@ -16,9 +16,14 @@ import importlib
 import pkgutil
 from types import ModuleType
 
-NAMES = sorted((m.name for m in pkgutil.iter_modules(__path__)), key=lambda name: (name != "cpu", name))
+from .. import missing
+
+NAMES = sorted((m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg), key=lambda name: (name != "cpu", name))
 
 
 def load(name: str) -> ModuleType:
     """The backend module of a device name; imported on first use."""
     return importlib.import_module(f"{__name__}.{name}")
+
+
+__getattr__ = missing.of(__name__)

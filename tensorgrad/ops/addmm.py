@@ -35,6 +35,7 @@ class Addmm(Op):
     name = "addmm"
     autocast = ("lower", "lower")
     composite = True
+    inplace = True
 
     def forward(self, input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         expect_dims("addmm", mat1=(mat1, 2), mat2=(mat2, 2))
@@ -60,6 +61,7 @@ class Addmv(Op):
     name = "addmv"
     autocast = ("widest", "lower")
     composite = True
+    inplace = True
 
     def forward(self, input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         expect_dims("addmv", mat=(mat, 2), vec=(vec, 1))
@@ -79,6 +81,7 @@ class Baddbmm(Op):
     name = "baddbmm"
     autocast = ("lower", "lower")
     composite = True
+    inplace = True
 
     def forward(self, input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         expect_dims("baddbmm", batch1=(batch1, 3), batch2=(batch2, 3))

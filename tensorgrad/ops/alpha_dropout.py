@@ -33,5 +33,7 @@ class FeatureAlphaDropout(Op):
     tested_in = "tests/test_dropout.py"
 
     def forward(self, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+        if not training:
+            return input
         check_dims("feature_alpha_dropout", input, tuple(range(2, 17)), "(N, C, ...)")
         return fn.drop.op.alpha("feature_alpha_dropout", input, p, training, inplace, input.array.ndim - 2)

@@ -30,7 +30,7 @@ class AvgPool2d(Op):
                 count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
         check_image("avg_pool2d", input, 2)
         kernel = tuple_of("avg_pool2d", "kernel_size", kernel_size, 2, 1)
-        stride = kernel if stride is None or stride == [] else tuple_of("avg_pool2d", "stride", stride, 2, 1)
+        stride = kernel if stride is None or stride in ([], ()) else tuple_of("avg_pool2d", "stride", stride, 2, 1)
         padding = tuple_of("avg_pool2d", "padding", padding, 2, 0)
         if divisor_override is not None and divisor_override == 0:
             raise RuntimeError("avg_pool2d: divisor_override must not be 0")

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import dtypes
 from ..cases import Case, T
+from ..memory_format import preserve_format
 from ..op import Op
 from ..tensor import Tensor
 
@@ -20,10 +21,10 @@ class Cast(Op):
     composite = True
     kind = dtypes.float32
 
-    def forward(self, input: Tensor) -> Tensor:
-        return input.to(self.kind)
+    def forward(self, input: Tensor, memory_format: Any = preserve_format) -> Tensor:
+        return input.to(self.kind, memory_format=memory_format)
 
-    def reference(self, x: Any) -> Any:
+    def reference(self, x: Any, memory_format: Any = None) -> Any:
         return x.astype(self.kind.np)
 
     def cases(self) -> Iterable[Case]:

@@ -12,7 +12,9 @@ from ..tensor import Tensor, check_dim
 
 
 class Diff(Op):
-    """y[i] = input[i + 1] - input[i] along `dim`, `n` times over; `prepend` and `append` are joined on first. Bools are compared (!=)."""
+    """y[i] = input[i + 1] - input[i] along `dim`, `n` times over; `prepend` and `append` are joined on first. Bools are compared (!=).
+
+    With `n` = 0 it is a copy of the input alone."""
 
     name = "diff"
     composite = True
@@ -23,10 +25,10 @@ class Diff(Op):
         if n < 0:
             raise RuntimeError(f"diff: n must not be negative, got {n}")
         d = check_dim("diff", dim, input.array.ndim)
+        if n == 0:
+            return input.clone()
         parts = [t for t in (prepend, input, append) if t is not None]
         y = fn.cat(parts, d) if len(parts) > 1 else input
-        if n == 0:
-            return y.clone()
         for _ in range(n):
             size = y.array.shape[d]
             late, early = y.narrow(d, min(1, size), max(size - 1, 0)), y.narrow(d, 0, max(size - 1, 0))

@@ -15,6 +15,7 @@ class Erf(Unary):
     """y = 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
 
     name = "erf"
+    places = ("special.erf",)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         (x,) = ctx.saved

@@ -15,6 +15,7 @@ class Erfc(Unary):
     """y = 1 - erf(x), exact in the tail."""
 
     name = "erfc"
+    places = ("special.erfc",)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         (x,) = ctx.saved

@@ -15,6 +15,7 @@ class Exp2(Unary):
     """y = 2^x."""
 
     name = "exp2"
+    places = ("special.exp2",)
     ufunc = "exp2"
     saves = "output"
 

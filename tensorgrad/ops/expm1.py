@@ -15,6 +15,7 @@ class Expm1(Unary):
 
     name = "expm1"
     autocast = ("", "float32")
+    places = ("special.expm1",)
     ufunc = "expm1"
     saves = "output"
 

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
+from ..graph import Node
 from ..pointwise import Binary, refuse_zero
+from ..tensor import Tensor
 
 
 class FloorDivide(Binary):
-    """z = floor(input / other), integer for integers, where a zero divisor is a RuntimeError."""
+    """z = floor(input / other), integer for integers, where a zero divisor is a RuntimeError. The gradient is zero."""
 
     name = "floor_divide"
     operators = ("__floordiv__", "__rfloordiv__", "__ifloordiv__")
-    differentiable = False
     torch_number_first = False
     domain = ({"grad": False}, {"low": 0.5, "high": 2.0, "grad": False})
 
@@ -24,6 +25,9 @@ class FloorDivide(Binary):
             return xp.floor_divide(x, y)
         refuse_zero(xp, "floor_divide", y)
         return xp.floor_divide(x, y)
+
+    def backward(self, ctx: Node, g: Tensor) -> tuple:
+        return tuple([None if shape is None else g.new_zeros(shape) for shape in ctx.shapes])
 
     def reference(self, x: Any, y: Any) -> Any:
         return np.floor(np.true_divide(x, y))

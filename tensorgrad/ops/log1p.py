@@ -15,6 +15,7 @@ class Log1p(Unary):
 
     name = "log1p"
     autocast = ("", "float32")
+    places = ("special.log1p",)
     ufunc = "log1p"
     domain = {"low": -0.8, "high": 3.0}
 

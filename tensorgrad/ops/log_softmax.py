@@ -19,6 +19,7 @@ class LogSoftmax(AlongDim):
 
     name = "log_softmax"
     autocast = ("", "float32")
+    places = ("special.log_softmax",)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return fn.log_softmax_backward(g, ctx.saved[0], ctx.dim).to(ctx.kind)

@@ -34,9 +34,9 @@ class Logcumsumexp(Op):
             return g
         d, n = ctx.dim, x.array.shape[ctx.dim]
         later = wrap(x.device.backend.xp.tri(n, dtype=np.bool_).T, x.device)
-        rows, sums = x.movedim(d, -1).unsqueeze(-1), y.movedim(d, -1).unsqueeze(-2)
+        rows, sums = x.double().movedim(d, -1).unsqueeze(-1), y.double().movedim(d, -1).unsqueeze(-2)
         share = fn.where(later, (fn.where(later, rows - sums, 0.0)).exp(), 0.0)  # dy_j / dx_i for j >= i
-        return (share * g.movedim(d, -1).unsqueeze(-2)).sum(-1).movedim(-1, d)
+        return (share * g.movedim(d, -1).unsqueeze(-2)).sum(-1).movedim(-1, d).to(g.dtype)
 
     def reference(self, x: Any, dim: int) -> Any:
         return np.log(np.cumsum(np.exp(x), axis=dim)) if x.ndim else x

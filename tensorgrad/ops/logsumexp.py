@@ -19,6 +19,7 @@ class Logsumexp(Op):
 
     name = "logsumexp"
     autocast = ("", "float32")
+    places = ("special.logsumexp",)
     torch_name = "logsumexp"
 
     def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int], keepdim: bool = False) -> Tensor:

@@ -30,6 +30,10 @@ class MultiMarginLoss(Op):
             raise ValueError(f"multi_margin_loss: p must be 1 or 2, got {p}")
         if input.ndim > 2:
             raise RuntimeError(f"multi_margin_loss: expected scores (C) or (N, C), got shape {tuple(input.shape)}")
+        if input.ndim == 0:
+            input = input.reshape(1)
+        if input.ndim == 1 and tuple(target.shape) == (1,):
+            target = target.reshape(())
         check_class_weight("multi_margin_loss", input, weight)
         t = check_labels("multi_margin_loss", input, target, -1)
         if not input.device.backend.capturing() and (t < 0).any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .. import dtypes
 from ..cases import Case, T
 from ..op import Op, fn
 from ..tensor import Tensor, check_dim
@@ -17,11 +18,14 @@ class Narrow(Op):
     name = "narrow"
     composite = True
 
-    def forward(self, input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    def forward(self, input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
         shape = input.array.shape
         if not shape:
             raise RuntimeError("narrow: the tensor has no dimensions")
         d = check_dim("narrow", dim, len(shape))
+        if isinstance(start, Tensor) and (start.array.ndim or start.dtype.category != dtypes.INTEGER):
+            raise RuntimeError(f"narrow: start must be an integer without dimensions, it is {start.dtype.name} of shape "
+                               f"{tuple(start.shape)}")
         start = int(start)
         first = start + shape[d] if start < 0 else start
         if first < 0 or length < 0 or first + length > shape[d]:

@@ -43,6 +43,9 @@ class Pad(Op):
             return fn.pad_constant(input, pads, 0.0 if value is None else value)
         if value is not None:
             raise ValueError(f"pad: value is for mode 'constant' only, not for {mode!r}")
+        if mode == "circular" and min(pads, default=0) < 0:  # what is cropped does not come back
+            input = fn.pad_constant(input, tuple([min(p, 0) for p in pads]), 0.0)
+            shape, pads = input.array.shape, tuple([max(p, 0) for p in pads])
         for k in range(len(pads) // 2):
             d = len(shape) - 1 - k
             if pads[2 * k] or pads[2 * k + 1]:

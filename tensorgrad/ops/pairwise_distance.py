@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case, T
-from ..op import Op
+from ..op import Op, fn
 from ..tensor import Tensor
 
 
@@ -27,7 +27,7 @@ class PairwiseDistance(Op):
         if p == 1:
             return z.sum(-1, keepdim=keepdim)
         if not p > 0:
-            raise RuntimeError(f"pairwise_distance: p must be above 0, got {p}")
+            return fn.vector_norm(z, p, -1, keepdim)
         return z.square().sum(-1, keepdim=keepdim).sqrt() if p == 2 else (z**p).sum(-1, keepdim=keepdim) ** (1.0 / p)
 
     def reference(self, a: Any, b: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:

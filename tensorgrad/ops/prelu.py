@@ -19,6 +19,8 @@ class Prelu(Op):
     functional = composite = True
 
     def forward(self, input: Tensor, weight: Tensor) -> Tensor:
+        if weight.array.ndim > 1:
+            raise RuntimeError(f"prelu: weight must have at most one dimension, it has shape {tuple(weight.shape)}")
         n, shape = weight.array.size, input.array.shape
         if n != 1:
             channels = shape[1] if len(shape) > 1 else 1

@@ -30,7 +30,7 @@ class Quantile(Op):
             raise RuntimeError("quantile: q must be a number or a vector with values in [0, 1]")
         if not input.array.size:
             raise RuntimeError(f"quantile: an empty tensor of shape {tuple(input.shape)} has no quantiles")
-        x = input.reshape(-1) if dim is None else input
+        x = input.reshape(-1) if dim is None or not input.array.ndim else input
         d = check_dim("quantile", 0 if dim is None else dim, x.array.ndim)
         x = x.sort(d)[0].movedim(d, -1)
         n = x.array.shape[-1]
@@ -41,6 +41,8 @@ class Quantile(Op):
             share = {"lower": 0 * at, "higher": np.ceil(share), "midpoint": 0.5 * (share > 0), "nearest": np.rint(at) - low}[interpolation]
         low, high, share = (wrap(x.device.backend.constant(v), x.device) for v in (low, high, share.astype(x.array.dtype)))
         a, b = x[..., low], x[..., high]  # (..., q)
+        if isinstance(q, Tensor) and q.requires_grad and interpolation == "linear":
+            share = q.reshape(-1) * (n - 1) - low
         y = a + (b - a) * share
         y = fn.where(input.isnan().any() if dim is None else input.isnan().any(d).unsqueeze(-1), math.nan, y).movedim(-1, 0)
         if keepdim:

@@ -23,6 +23,8 @@ class Roll(Op):
         along = () if dims is None else tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
         if (along or len(by) > 1) and len(by) != len(along):
             raise RuntimeError(f"roll: {len(by)} shifts {by} for {len(along)} dims {along}; give one each")
+        if along and not x.ndim:
+            raise IndexError(f"roll: the tensor has no dimensions, dims are {along}")
         along = tuple([check_dim("roll", d, x.ndim) for d in along])
         ctx.shifts, ctx.dims = tuple([-s for s in by]), along or None
         y = input.device.backend.xp.roll(x, by if along else by[0], along if along and x.ndim else None)

@@ -16,6 +16,7 @@ class Round(Rounding):
     """y = x rounded to `decimals` places, halves to the even neighbour. The gradient is zero."""
 
     name = "round"
+    places = ("special.round",)
 
     def forward(self, ctx: Node, input: Tensor, *, decimals: int = 0) -> Tensor:
         if not input.dtype.is_floating_point:

@@ -19,6 +19,8 @@ class Rrelu(Op):
     functional = inplace = composite = True
 
     def forward(self, input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
+        if lower > upper:
+            raise RuntimeError(f"rrelu: lower must not be above upper, got {lower} and {upper}")
         if not training:
             return fn.leaky_relu(input, (lower + upper) / 2)
         return fn.where(input > 0, input, input * input.detach().clone().uniform_(lower, upper))

@@ -17,6 +17,7 @@ class Sigmoid(Unary):
     """y = 1 / (1 + e^-x), without overflow at either end."""
 
     name = "sigmoid"
+    places = ("special.expit",)
     aliases = ("expit",)
     functional = True
     saves = "output"

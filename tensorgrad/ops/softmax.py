@@ -19,6 +19,7 @@ class Softmax(AlongDim):
 
     name = "softmax"
     autocast = ("", "float32")
+    places = ("special.softmax",)
 
     def backward(self, ctx: Node, g: Tensor) -> Tensor:
         return fn.softmax_backward(g, ctx.saved[0], ctx.dim).to(ctx.kind)

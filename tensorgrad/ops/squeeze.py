@@ -12,7 +12,7 @@ from .shared.reduction import reduced_dims
 
 
 class Squeeze(Op):
-    """A view without the dimensions of size 1, all of them or those among `dim`."""
+    """A view without the dimensions of size 1, all of them or those among `dim` (none of them for an empty list)."""
 
     name = "squeeze"
     may_view = True
@@ -20,7 +20,7 @@ class Squeeze(Op):
 
     def forward(self, ctx: Node, input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
         x = input.array
-        dims = [d for d in reduced_dims("squeeze", dim, x.ndim) if x.ndim and x.shape[d] == 1]
+        dims = [d for d in reduced_dims("squeeze", dim, x.ndim) if x.ndim and x.shape[d] == 1 and dim not in ((), [])]
         ctx.shape, ctx.view = x.shape, True
         return wrap(x.squeeze(tuple(dims)), input.device)
 
@@ -33,4 +33,5 @@ class Squeeze(Op):
 
     def cases(self) -> Iterable[Case]:
         yield from (Case(T(1, 3, 1)), Case(T(1, 3, 1), 0), Case(T(2, 3), 0), Case(T(1, 2, 1), [0, 2]), Case(T(1, 0), -2), Case(T()))
+        yield Case(T(1, 2), [])
         yield Case(T(2), 1, error=(IndexError, "squeeze: dim 1 is out of range"))

@@ -13,7 +13,10 @@ from ..tensor import Tensor, check_dim
 
 
 class TensorDot(Op):
-    """The sum of products over the last `dims` dims of `a` and the first ones of `b`, or over the pairs in ([dims of a], [dims of b])."""
+    """The sum of products over the last `dims` dims of `a` and the first ones of `b`, or over the pairs in ([dims of a], [dims of b]).
+
+    Of such a pair one may have the size 1.
+    """
 
     name = "tensordot"
     autocast = ("", "widest")
@@ -32,7 +35,11 @@ class TensorDot(Op):
         if len(left) != len(right):
             raise RuntimeError(f"tensordot: {len(left)} dims of the first tensor but {len(right)} of the second")
         for i, j in zip(left, right, strict=True):
-            if a.array.shape[i] != b.array.shape[j]:
+            if a.array.shape[i] == 1 != b.array.shape[j]:  # a size of 1 stretches
+                b = fn.sum(b, j, True)
+            elif b.array.shape[j] == 1 != a.array.shape[i]:
+                a = fn.sum(a, i, True)
+            elif a.array.shape[i] != b.array.shape[j]:
                 raise RuntimeError(f"tensordot: dim {i} of {tuple(a.shape)} is {a.array.shape[i]} but dim {j} of {tuple(b.shape)} is "
                                    f"{b.array.shape[j]}")
         rows, columns = [d for d in range(n) if d not in left], [d for d in range(m) if d not in right]

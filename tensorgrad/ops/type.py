@@ -20,10 +20,11 @@ class Type(Op):
     def forward(self, input: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         if dtype is None:
             return f"tensorgrad.{'cuda.' if input.device.type == 'cuda' else ''}{_NAMES[input.dtype]}Tensor"
+        dtype = getattr(dtype, "dtype", dtype)  # of a FloatTensor, by whose name older code asks
         if isinstance(dtype, str):
             short = dtype.rpartition(".")[2].removesuffix("Tensor")
             dtype = next((d for d, n in _NAMES.items() if n == short), dtype)
-        return input.to(dtypes.as_dtype(dtype))
+        return input.to(dtypes.as_dtype(dtype), non_blocking=non_blocking)
 
     def reference(self, x: Any, dtype: Any) -> Any:
         return x

@@ -23,6 +23,7 @@ class VectorNorm(Op):
 
     name = "vector_norm"
     autocast = ("", "float32")
+    places = ("linalg.vector_norm",)
     torch_name = "linalg.vector_norm"
     function = method = False
 

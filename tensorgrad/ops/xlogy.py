@@ -18,6 +18,7 @@ class Xlogy(Binary):
     """z = input * ln(other), and 0 where input is 0 (unless other is NaN)."""
 
     name = "xlogy"
+    places = ("special.xlogy",)
     floats = True
     domain = ({}, {"low": 0.3, "high": 2.0})
 
