@@ -1,0 +1,27 @@
+"""lcm: the least common multiple."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..cases import Case, T, binary_shapes
+from ..pointwise import Integers
+
+
+class Lcm(Integers):
+    """z = the least common multiple of two integers, never negative."""
+
+    name = "lcm"
+    ufunc = "lcm"
+    bools = False
+
+    def reference(self, x: Any, y: Any) -> Any:
+        return np.lcm(x, y)
+
+    def cases(self) -> Iterable[Case]:
+        wide: dict[str, Any] = {"dtype": "int64", "low": -30, "high": 30}
+        yield from binary_shapes(wide, wide)
+        yield from (Case(T(4, **wide), 6, torch=False), Case(T(values=[0, 0, 5], dtype="int64"), T(values=[0, 3, 0], dtype="int64")))
+        yield Case(T(3), T(3), error=(RuntimeError, "lcm: expected integers"))
