@@ -25,6 +25,9 @@ from .autograd import is_grad_enabled as is_grad_enabled
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
 from .constructors import constructors
+from .constructors import empty_strided as empty_strided
+from .constructors import frombuffer as frombuffer
+from .constructors import range as range
 from .creation import *  # noqa: F403  (creation.py has __all__)
 from .determinism import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from .determinism import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled

@@ -12,9 +12,8 @@ from .arguments import is_number
 from .dtypes import dtype as DType
 from .tensor import Tensor, as_device, wrap
 
-__all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "empty_strided", "eye", "from_numpy", "frombuffer",
-           "full", "full_like", "linspace", "logspace", "meshgrid", "ones", "ones_like", "range", "scalar_tensor", "tensor", "zeros",
-           "zeros_like"]
+__all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace",
+           "logspace", "meshgrid", "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like"]
 
 
 # From data.
@@ -266,38 +265,3 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
-
-def range(start: float, end: float | None = None, step: float = 1, *, dtype: DType | None = None, device: Any = None,
-          requires_grad: bool = False) -> Tensor:
-    """start, start + step, ... up to `end` and with it: floor((end - start) / step) + 1 numbers of the default dtype."""
-    start, end = (0, start) if end is None else (start, end)
-    if step == 0 or (end - start) * step < 0:
-        raise RuntimeError(f"range: from {start} to {end} in steps of {step} never ends or goes nowhere")
-    count = math.floor((end - start) / step) + 1
-    kind = dtype if dtype is not None else dtypes.get_default_dtype()
-    where = as_device(device)
-    numbers = start + step * np.arange(count)
-    return _finish(where.backend.asarray(numbers.astype(dtypes.as_dtype(kind).np)), where, requires_grad)
-
-
-def empty_strided(size: Sequence[int], stride: Sequence[int], *, dtype: DType | None = None, device: Any = None,
-                  requires_grad: bool = False) -> Tensor:
-    """Uninitialised memory of the given size, with `stride` elements between neighbours of each dimension."""
-    shape, steps = shape_of("empty_strided", (tuple(size),)), shape_of("empty_strided", (tuple(stride),))
-    if len(shape) != len(steps):
-        raise RuntimeError(f"empty_strided: size {shape} and stride {steps} must be of one length")
-    count = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, steps, strict=True))
-    flat = empty(count, dtype=dtype, device=device)
-    out: Tensor = flat.as_strided(shape, steps).detach()
-    return out.requires_grad_() if requires_grad else out
-
-
-def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
-    """A tensor of one dimension that shares the memory of a Python buffer, `count` elements (all by default) from byte `offset` on."""
-    if count == 0 or len(memoryview(buffer)) == 0:
-        raise ValueError("frombuffer: the buffer must not be empty, nor count 0")
-    try:
-        array = np.frombuffer(buffer, dtypes.as_dtype(dtype).np, count, offset)
-    except ValueError as e:
-        raise ValueError(f"frombuffer: {e}") from None
-    return wrap(array).requires_grad_(requires_grad)

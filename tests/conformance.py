@@ -120,6 +120,8 @@ class Converter:
             return type(a)(map(self, a)) if type(a) in (list, tuple) else tuple(map(self, a))
         if isinstance(a, dict):
             return {k: self(v) for k, v in a.items()}
+        if isinstance(a, torch.nn.Module) or (on_ours(a) is a and callable(a) and not isinstance(a, type)):
+            raise Skip("function of PyTorch's own")
         return on_ours(a)
 
     def tensor(self, a: torch.Tensor) -> tg.Tensor:

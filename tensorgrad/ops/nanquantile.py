@@ -23,6 +23,7 @@ class Nanquantile(Op):
     composite = True
 
     def forward(self, input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
+        dim = dim if input.ndim else None
         x = input.reshape(-1) if dim is None else input
         d = check_dim("nanquantile", 0 if dim is None else dim, x.ndim)
         if not input.array.size:
@@ -32,7 +33,7 @@ class Nanquantile(Op):
         wanted = q.to(x.dtype) if isinstance(q, Tensor) else tensor(q, dtype=x.dtype, device=x.device)
         if wanted.ndim > 1 or bool(((wanted < 0) | (wanted > 1)).any()):
             raise RuntimeError("nanquantile: q must be a number or a vector with values in [0, 1]")
-        x = x.reshape(1) if not x.ndim else x.movedim(d, -1)
+        x = x.movedim(d, -1)
         x = x.sort(-1)[0]  # NaN comes last
         last = (~x.isnan()).sum(-1, True) - 1
         at = wanted.reshape(-1) * last.clamp(min=0).to(x.dtype)  # (..., q)
@@ -42,8 +43,6 @@ class Nanquantile(Op):
         y = (a + (b - a) * share).movedim(-1, 0)
         if keepdim:
             y = y.reshape(len(y), *[1] * input.ndim) if dim is None else y.unsqueeze(d + 1)
-        elif not input.ndim:
-            y = y.reshape(len(y))
         return y if wanted.ndim else y[0]
 
     def reference(self, x: Any, q: Any, dim: Any = None, keepdim: bool = False, interpolation: Any = "linear") -> Any:

@@ -72,7 +72,7 @@ class Pinv(Matrices):
 
     def forward(self, A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Tensor:
         matrices("pinv", A, square=hermitian)
-        a = (fn.tril(A) + fn.tril(A, -1).mT) if hermitian else A
+        a = (A + A.mT) / 2 if hermitian else A  # the gradient is symmetric then
         return fn.pinv_above(a, *cutoff("pinv", A, atol, rtol))
 
     def reference(self, a: Any, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
@@ -135,7 +135,8 @@ class Solution(NamedTuple):
 class Lstsq(Matrices):
     """The X of least |A X - B|, of least norm where there are several: A^+ B, with the squared residuals where m > n and the rank is n.
 
-    `driver` is LAPACK's and must be one of its names; rank and singular values are given by all of them. `rcond` cuts singular values off.
+    `driver` is one of LAPACK's names ("gelsy" by default) and decides what is told besides: the rank unless it is "gels", singular values
+    for "gelsd" and "gelss". `rcond` cuts singular values off.
     """
 
     name = "lstsq"
@@ -153,5 +154,7 @@ class Lstsq(Matrices):
         x = fn.linalg_pinv(A, rtol=rcond) @ b
         rank = fn.matrix_rank(A, rtol=rcond)
         full = A.shape[-2] > A.shape[-1] and bool((rank == A.shape[-1]).all())
-        left = (A @ x - b).square().sum(-2) if full else A.new_empty(0)
-        return Solution(x.squeeze(-1) if vectors else x, left, rank, fn.svdvals(A.detach()))
+        errors = A @ x - b
+        left = errors.square().sum(-2) if full and driver != "gelsy" and driver is not None else errors.reshape(-1)[:0]
+        values = fn.svdvals(A.detach()) if driver in ("gelsd", "gelss") else A.detach().new_empty(0)
+        return Solution(x.squeeze(-1) if vectors else x, left, rank if driver != "gels" else rank.new_empty(0), values)

@@ -19,7 +19,7 @@ class QR(NamedTuple):
 class LinalgQr(Matrices):
     """(Q, R) with Q R = A, Q of orthonormal columns, R upper triangular: `mode` "reduced" (Q is m x min(m, n)), "complete" (m x m) or "r".
 
-    Which of the signs it has is LAPACK's. The gradient is for "reduced" with m >= n, and for "complete" with square matrices.
+    Which of the signs it has is LAPACK's. The gradient is for "reduced", and for "complete" with square matrices.
     """
 
     name = "linalg_qr"
@@ -50,8 +50,17 @@ class QrPair(Matrices):
 
     def backward(self, ctx: Node, gq: Tensor, gr: Tensor) -> Tensor:
         q, r = ctx.saved
+        if ctx.mode == "reduced" and r.shape[-2] < r.shape[-1]:  # A = (X, Y), R = (U, V): X = Q U, V = Q^T Y
+            k = r.shape[-2]
+            y, gv = q @ r[..., k:], gr[..., k:]
+            return fn.cat([self.square(q, r[..., :k], gq + y @ gv.mT, gr[..., :k]), q @ gv], -1)
         if ctx.mode == "r" or r.shape[-2] != r.shape[-1]:
             raise RuntimeError(f"qr: no gradient for mode {ctx.mode!r} with R of shape {tuple(r.shape)}")
+        return self.square(q, r, gq, gr)
+
+    @staticmethod
+    def square(q: Tensor, r: Tensor, gq: Tensor, gr: Tensor) -> Tensor:
+        """The gradient where R is square."""
         m = r @ gr.mT - gq.mT @ q
         low = fn.tril(m, -1)
         sym = low + low.mT + fn.tril(fn.triu(m))

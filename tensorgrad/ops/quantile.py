@@ -30,7 +30,8 @@ class Quantile(Op):
             raise RuntimeError("quantile: q must be a number or a vector with values in [0, 1]")
         if not input.array.size:
             raise RuntimeError(f"quantile: an empty tensor of shape {tuple(input.shape)} has no quantiles")
-        x = input.reshape(-1) if dim is None or not input.array.ndim else input
+        dim = dim if input.array.ndim else None
+        x = input.reshape(-1) if dim is None else input
         d = check_dim("quantile", 0 if dim is None else dim, x.array.ndim)
         x = x.sort(d)[0].movedim(d, -1)
         n = x.array.shape[-1]

@@ -54,6 +54,7 @@ class LinalgVander(Op):
     composite = True
 
     def forward(self, x: Tensor, *, N: int | None = None) -> Tensor:
+        x = x if x.ndim else x.reshape(1)
         return powers("vander", x, x.shape[-1] if N is None else N)
 
     def reference(self, x: Any, N: Any = None) -> Any:
