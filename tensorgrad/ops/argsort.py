@@ -12,7 +12,10 @@ from ..tensor import Tensor
 
 
 class ArgSort(Op):
-    """The indices of `sort` along `dim`, by the sort of the storage's library: NumPy's on cpu and emu, CuPy's on cuda."""
+    """The indices of `sort` along `dim`, by the sort of the storage's library: NumPy's on cpu and emu, CuPy's on cuda.
+
+    Equal elements keep their order, `stable` or not.
+    """
 
     name = "argsort"
     composite = True

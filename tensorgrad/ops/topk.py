@@ -47,7 +47,7 @@ class TopK(Op):
 
 
 class TopKPair(Op):
-    """`topk` as an op with two results."""
+    """`topk` as an op with two results, which come in order whether `sorted` or not."""
 
     name = "topk_pair"
     function = method = False
