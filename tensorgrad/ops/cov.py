@@ -30,6 +30,10 @@ class Cov(Op):
             if w is not None:
                 if tuple(w.shape) != (x.shape[1],):
                     raise RuntimeError(f"cov: weights of shape {tuple(w.shape)} for {x.shape[1]} observations")
+                if (w is fweights) == w.dtype.is_floating_point:
+                    raise RuntimeError(f"cov: fweights must be integers and aweights floating, got {w.dtype.name}")
+                if bool((w < 0).any()):
+                    raise RuntimeError("cov: weights must not be negative")
                 weights = w.to(x.dtype) if weights is None else weights * w.to(x.dtype)
         total: Any = x.shape[1] if weights is None else weights.sum()
         mean = x.mean(1, True) if weights is None else (x * weights).sum(1, True) / total

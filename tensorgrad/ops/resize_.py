@@ -44,7 +44,6 @@ class ResizeAs(Op):
     """`resize_` to the shape of another tensor."""
 
     name = "resize_as_"
-    function = False
     composite = True
     tested_in = "tests/test_surface.py"
 

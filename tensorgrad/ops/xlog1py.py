@@ -1,0 +1,32 @@
+"""xlog1py: z = x ln(1 + y)."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..cases import Case, T
+from ..op import Op, Operand, fn
+from ..tensor import Tensor
+
+
+class Xlog1py(Op):
+    """z = input * ln(1 + other), and 0 where input is 0 (unless other is NaN)."""
+
+    name = "xlog1py"
+    places = ("special.xlog1py",)
+    function = method = False
+    composite = True
+
+    def forward(self, input: Operand, other: Operand) -> Tensor:
+        log = fn.log1p(other) if isinstance(other, Tensor) else float(np.log1p(other))
+        product = input * log
+        nothing = input == 0 if not isinstance(other, Tensor) else fn.logical_and(other == other, input == 0)
+        return fn.where(nothing, 0.0, product) if isinstance(nothing, Tensor) else product
+
+    def reference(self, x: Any, y: Any) -> Any:
+        return x * np.log1p(y)
+
+    def cases(self) -> Iterable[Case]:
+        yield from (Case(T(3, 5), T(5, low=-0.5)), Case(T(4), 0.5), Case(1.5, T(4, low=-0.5)), Case(T(0), T(0)))
