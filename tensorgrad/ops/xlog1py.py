@@ -20,10 +20,11 @@ class Xlog1py(Op):
     composite = True
 
     def forward(self, input: Operand, other: Operand) -> Tensor:
-        log = fn.log1p(other) if isinstance(other, Tensor) else float(np.log1p(other))
-        product = input * log
-        nothing = input == 0 if not isinstance(other, Tensor) else fn.logical_and(other == other, input == 0)
-        return fn.where(nothing, 0.0, product) if isinstance(nothing, Tensor) else product
+        log: Any = fn.log1p(other) if isinstance(other, Tensor) else float(np.log1p(other))
+        product: Tensor = input * log
+        if not isinstance(other, Tensor):
+            return product
+        return fn.where(fn.logical_and(other == other, input == 0), 0.0, product)  # 0 * -inf, but not 0 * NaN
 
     def reference(self, x: Any, y: Any) -> Any:
         return x * np.log1p(y)
