@@ -36,6 +36,8 @@ UNITS = {  # what the machine code of a kernel must use: (rung, kernel, chip)
     ("v08_tensor_core_tf32", "matmul_tile", 80): ["HMMA", "LDGSTS"], ("v08_tensor_core_tf32", "matmul_tile", 90): ["HGMMA", "LDGSTS"],
     **{(path, name, chip): [unit, *copies] for path, copies in (("v03_tensor_core", []), ("v03_tensor_core_tf32", ["LDGSTS"]))
        for name in ("conv2d_tile", "conv2d_weight_grad_tile") for chip, unit in ((80, "HMMA"), (90, "HGMMA"))},
+    **{(f"v04_fused_tensor_core{tf32}", "linear_cross_entropy_tiles", chip): [unit, "LDGSTS"] for tf32 in ("", "_tf32")
+       for chip, unit in ((80, "HMMA"), (90, "HGMMA"))},
     **{(path, "matmul_hopper", 90): ["HGMMA", "UTMALDG", "SYNCS"] for path in ("v09_hopper", "v09_hopper_tf32", "v10_persistent")},
     **{("v02_flash_tensor_core", f"attention_flash{part}", chip): unit for part in ("", "_dq", "_dkv")
        for chip, unit in ((80, ["HMMA", "LDGSTS"]), (90, ["HGMMA", "LDGSTS"]))}}

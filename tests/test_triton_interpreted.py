@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import nullcontext
 
 import ml_dtypes
 import numpy as np
@@ -13,6 +14,7 @@ from sampling import OPS
 
 import tensorgrad as tg
 from tensorgrad import triton
+from tensorgrad.errors import NoKernel
 from tensorgrad.op import fn
 
 if triton.absent() or not triton.INTERPRETED:
@@ -257,3 +259,32 @@ def test_rotary_embedding_of_more_heads_and_positions_than_programs(interleaved,
     RUNGS["rotary_embedding", "triton/v01_heads"](y, x, cos, sin, interleaved, 1)
     wide = [a.astype(np.float64) for a in (x, cos, sin)]
     near(y, OPS["rotary_embedding"].reference(*wide, interleaved=bool(interleaved), inverse=True), 1e-6)
+
+
+@pytest.mark.parametrize(("path", "dtype"), [("v03_fused_linear", np.float32), ("v04_fused_tensor_core", ml_dtypes.bfloat16)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_losses_without_scores_of_several_tiles_and_parts(path, dtype, smoothing, monkeypatch):
+    """Three tiles of features, two of positions, five of classes shared by three programs: the last has one. The table's rows lie apart."""
+    monkeypatch.setattr(family("linear_cross_entropy"), "tile_of", lambda *a: (16, 16, 16))
+    x, w, b = normal(19, 37, dtype=dtype), normal(70, 40, dtype=dtype, seed=1)[:, :37], normal(70, dtype=dtype, seed=2)
+    t, weight = np.random.default_rng(3).integers(0, 70, 19), np.abs(normal(70, seed=4)).astype(dtype)
+    t[:2] = 3
+    loss, stats = np.full(19, np.nan, np.float32), np.full((3, 5, 19), np.nan, np.float32)
+    RUNGS["linear_cross_entropy", f"triton/{path}"](loss, x, w, b, t, weight, 3, smoothing, stats)
+    wide = [a.astype(np.float64) for a in (x, w)]
+    near(loss, OPS["linear_cross_entropy"].reference(*wide, t, b.astype(np.float64), weight.astype(np.float64), "none", 3, smoothing))
+
+
+@pytest.mark.parametrize("needs", [False, True], ids=["losses", "gradients"])
+def test_the_family_makes_losses_without_scores_and_gradients_with_them(needs, monkeypatch):
+    fused, module = [], family("linear_cross_entropy")
+    monkeypatch.setattr(module, "losses", lambda *a, run=module.losses: fused.append(a) or run(*a))
+    x, w = (tg.tensor(normal(*shape), device="emu") for shape in ((5, 3), (7, 3)))
+    with tg.kernels.use("*", "triton"):
+        loss = fn.linear_cross_entropy(x.requires_grad_(needs), w, tg.tensor(np.arange(5), device="emu"))
+        if needs:
+            loss.backward()
+    assert len(fused) == (not needs)
+    with tg.kernels.use("linear_cross_entropy", "triton/v03_fused_linear"), pytest.raises(NoKernel, match="makes losses alone") if needs \
+            else nullcontext():
+        fn.linear_cross_entropy(x, w, tg.tensor(np.arange(5), device="emu"))

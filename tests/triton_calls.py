@@ -110,6 +110,7 @@ def of_losses(outer, n, inner):
     return [array(outer, n, inner), wide32(outer, inner)]
 
 
+FUSED = [[wide32(500), array(500, 768), array(5000, 768), array(5000), numbers(500), None, -100, 0.1, wide32(4, 5, 500)]]
 WORDS = [0x9ABCDEF01234567, 5, 3 << 30]  # a seed, a block of its stream, the limit of words that keep
 HIDDEN = array(64, 768)
 
@@ -187,6 +188,7 @@ CALLS = {
     "cross_entropy_labels_backward": [labelled(*sizes, (of_losses, 2), s) for sizes, s in zip(LABELLED, (0.0, 0.1, 0.1), strict=True)],
     "linear_cross_entropy": [[array(64, n), wide32(64), None, numbers(64), None, -100, s, 1]
                              for n, s in ((1000, 0.0), (8192, 0.1), (50304, 0.1))],
+    **{f"linear_cross_entropy {path}": FUSED for path in ("v03_fused_linear", "v04_fused_tensor_core", "v04_fused_tensor_core_tf32")},
     "drop": [[array(1 << 16, 1), array(1 << 16, 1), *WORDS, 2.0, 0.0, 0.0], [array(64, 3136), array(64, 3136), *WORDS, 2.0, 0.5, -0.5]],
     "drop_add": [[HIDDEN, HIDDEN, HIDDEN, array(768), *WORDS, 2.0]],
     "bias_gelu": [[HIDDEN, HIDDEN, array(768), 0], [HIDDEN, HIDDEN, array(768), 1]],

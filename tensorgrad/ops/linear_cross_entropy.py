@@ -1,7 +1,7 @@
 """linear_cross_entropy: the cross-entropy of scores x @ w.T + b that are never stored."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,11 @@ def asked(ctx: Node) -> tuple[bool, bool, bool]:
     return needs[0], needs[1], needs[3]
 
 
+def parts_of_classes(positions: int, classes: int) -> int:
+    """Among how many programs the classes of a tile of 128 positions are shared: of 1024 classes at least, so that there are 512 in all."""
+    return max(1, min(-(-classes // 1024), -(-512 // -(-max(positions, 1) // 128))))
+
+
 class LinearCrossEntropy(Op):
     """cross_entropy(linear(input, linear_weight, linear_bias), target) for class labels, with a chunk of the scores at a time.
 
@@ -39,9 +44,22 @@ class LinearCrossEntropy(Op):
     functional = True
     defaults = ("cuda/v02_cluster", "cuda/v01_online", "cuda/v00_thread_per_position", "cpu/fused")
 
-    def suits(self, kernel: Kernel, kind: str = "row") -> bool:
+    def suits(self, kernel: Kernel, kind: str = "row", wanted: str = "gradients") -> bool:
         """A cluster is for classes that a block does not hold."""
-        return kind == "long" or kernel.path != "cuda/v02_cluster"
+        return (kind == "long" or kernel.path != "cuda/v02_cluster") and not kernel.rung.endswith("_tf32")
+
+    def supports(self, kernel: Kernel, kind: str = "row", wanted: str = "gradients") -> str | None:
+        return "makes losses alone: no scores are left to make gradients of" if wanted == "gradients" and "_fused_" in kernel.rung else None
+
+    def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+        """The kernel; with memory for the sums of parts of the classes where it is one that never has the scores."""
+        if "_fused_" not in path:
+            return call
+
+        def in_parts(loss: Any, x: Any, w: Any, *rest: Any) -> None:
+            call(loss, x, w, *rest, xp.empty((parts_of_classes(len(x), len(w)), 5, len(x)), np.float32))
+
+        return in_parts
 
     def forward(self, ctx: Node, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
                 weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,

@@ -41,7 +41,7 @@ def by_chunks(input: Tensor, w: Tensor, bias: Tensor | None, target: Tensor, wei
     """(losses, gradients that are needed) of all positions, `g` (or 1) times those of the losses.
 
     The product of a chunk, its losses and gradients in the scores' place, the products with those. Sums over chunks of half
-    precision are in float32, so that they are not rounded at every chunk.
+    precision are in float32, so that they are not rounded at every chunk. A rung that never has the scores makes all losses at once.
     """
     device, xp = input.device, input.device.backend.xp
     classes, features = w.array.shape
@@ -53,9 +53,14 @@ def by_chunks(input: Tensor, w: Tensor, bias: Tensor | None, target: Tensor, wei
     t, b = target.array.reshape(-1), None if bias is None else bias.array
     own = None if weight is None else xp.ascontiguousarray(weight.array)
     ignored, _, smoothing = options
+    call = kind_of_row(x, classes, 1), "gradients" if any(needs) else "losses"
+    if "_fused_" in fn.linear_cross_entropy.op.chosen(device, x, *call).rung:
+        run = fn.linear_cross_entropy.op.kernel(device, x, *call)
+        run(loss, x, w.array, None if b is None else xp.ascontiguousarray(b), t, own, ignored, smoothing)
+        return loss, Gradients([None] * 3, kind)
     rows = rows_at_a_time(len(x), classes * x.dtype.itemsize)
     buffer = xp.empty((min(rows, len(x)), classes), x.dtype)
-    run = fn.linear_cross_entropy.op.kernel(device, x, kind_of_row(x, classes, 1))
+    run = fn.linear_cross_entropy.op.kernel(device, x, *call)
     for first in range(0, len(x), rows):
         part = slice(first, first + rows)
         scores = buffer[:len(x) - first]

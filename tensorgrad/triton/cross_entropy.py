@@ -1,7 +1,6 @@
 """Cross-entropy of scores against class labels, forward, backward, and both in one pass in the scores' place.
 
-    loss = (1 - s) w_t (lse - x_t) + s / C sum_c w_c (lse - x_c)                 s: label smoothing, w: class weights
-    dx_c = g ((1 - s) w_t (p_c - [c = t]) + s / C (sum(w) p_c - w_c)),           p = softmax(x)
+    dx_c = g ((1 - s) w_t (p_c - [c = t]) + s / C (sum(w) p_c - w_c)),           p = softmax(x), the rest as in shared/labels.py
 A program takes some positions, all their classes one tile after the other. Numbers are float32 while they are computed.
 Figures: not yet measured on a GPU.
 """
@@ -12,6 +11,7 @@ from typing import Any
 import triton.language as tl
 
 from .runtime import cdiv, device_function, kernel, power_of_2, rung
+from .shared.labels import loss_of, weight_of, weights_of
 from .shared.softmax import part
 
 TYPES = "float32 float16 bfloat16"
@@ -32,36 +32,9 @@ def places(positions, n, inner, blocks, STRIDED: tl.constexpr, P: tl.constexpr):
 
 
 @device_function
-def weights_of(W, c, n):
-    # The weights of classes, 0 beyond the last.
-    if W is None:
-        return tl.where(c < n, 1.0, 0.0)
-    else:
-        return tl.load(W + c, mask=c < n, other=0.0).to(tl.float32)
-
-
-@device_function
-def weight_of(W, t, counts):
-    # The weights of labels, 0 where they do not count.
-    if W is None:
-        return tl.where(counts, 1.0, 0.0)
-    else:
-        return tl.load(W + t, mask=counts, other=0.0).to(tl.float32)
-
-
-@device_function
 def scores(X, first, c, inner, here, n):
     at = X + first[:, None] + c.to(tl.int64)[None, :] * inner
     return tl.load(at, mask=here[:, None] & (c < n)[None, :], other=-float("inf")).to(tl.float32)
-
-
-@device_function
-def loss_of(top, log_sum, own, weighted, weights, w, counts, rest, uniform, SMOOTH: tl.constexpr):
-    # From x_t, sum_c w_c x_c and sum_c w_c of each position.
-    loss = rest * w * ((top - own) + log_sum)
-    if SMOOTH:
-        loss += uniform * ((top + log_sum) * weights - weighted)
-    return tl.where(counts, loss, 0.0)
 
 
 @device_function
