@@ -116,7 +116,7 @@ def shape_of(op: str, given: tuple, size: Any = None) -> tuple[int, ...]:
         shape = tuple([s.__index__() for s in given])
     except (AttributeError, TypeError):
         raise TypeError(f"{op}: size must be ints, got {given!r}") from None
-    if any(s < 0 for s in shape):
+    if min(shape, default=0) < 0:
         raise RuntimeError(f"{op}: sizes must not be negative, got {shape}")
     return shape
 

@@ -39,10 +39,11 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def _fans(tensor: Tensor, name: str) -> tuple[int, int]:
     """(inputs, outputs) that meet in one unit of a weight of shape (out, in, *kernel)."""
-    if tensor.ndim < 2:
-        raise ValueError(f"{name}: a weight needs at least 2 dimensions to have a fan, this one has shape {tuple(tensor.shape)}")
-    receptive = math.prod(tensor.shape[2:])
-    return tensor.shape[1] * receptive, tensor.shape[0] * receptive
+    shape = tensor.array.shape
+    if len(shape) < 2:
+        raise ValueError(f"{name}: a weight needs at least 2 dimensions to have a fan, this one has shape {tuple(shape)}")
+    receptive = math.prod(shape[2:])
+    return shape[1] * receptive, shape[0] * receptive
 
 
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:

@@ -106,7 +106,8 @@ class Module(State):
             raise TypeError(f"the name of a {what} must be a string, not a {type(name).__name__}")
         if not name or "." in name:
             raise KeyError(f"the name of a {what} must not be empty or contain a dot: {name!r}")
-        if hasattr(self, name) and name not in registry:
+        d = self.__dict__
+        if name not in registry and (name in d or hasattr(type(self), name) or any(name in d[r] for r in _REGISTRIES)):
             raise KeyError(f"{type(self).__name__} already has an attribute {name!r}")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
