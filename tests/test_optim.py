@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 import numpy as np
 import pytest
@@ -173,6 +174,29 @@ def test_lbfgs_finds_the_minimum():
 
     opt.step(closure)
     assert x.abs().max().item() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD",
+                                  "Adafactor", "LBFGS"])
+def test_signatures_are_those_of_pytorch(name):
+    torch = pytest.importorskip("torch", reason="PyTorch, the optional oracle, is not installed")
+    ours, theirs = (inspect.signature(getattr(lib.optim, name).__init__).parameters for lib in (tg, torch))
+    for key, p in theirs.items():
+        assert (ours[key].kind, ours[key].default) == (p.kind, p.default), key
+    positional = [k for k, p in theirs.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert [k for k, p in ours.items() if p.kind is p.POSITIONAL_OR_KEYWORD] == positional
+    assert set(ours) - set(theirs) <= {"master_weights"}
+
+
+def test_foreach_off_is_a_call_for_each_parameter(monkeypatch):
+    calls, run = [], tg.op.fn.adam_step
+    monkeypatch.setattr(tg.op.fn, "adam_step", lambda params, *a, **k: (calls.append(len(params)), run(params, *a, **k))[1])
+    for foreach, want in ((None, [3]), (True, [3]), (False, [1, 1, 1])):
+        params = parameters()[:3]
+        set_gradients(params, 0)
+        optim.AdamW(params, foreach=foreach).step()
+        assert calls == want
+        del calls[:]
 
 
 def test_adam_against_numpy():

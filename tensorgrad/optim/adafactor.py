@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import dtypes
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_number, count_step, refuse, scalar
+from .optimizer import Optimizer, check_number, count_step, scalar
 
 
 class Adafactor(Optimizer):
@@ -27,7 +27,8 @@ class Adafactor(Optimizer):
                                   "foreach": foreach, "maximize": maximize})
 
     def check(self, group: dict[str, Any]) -> None:
-        refuse("Adafactor", group, "foreach")
+        if group["foreach"]:
+            raise NotImplementedError("Adafactor: foreach=True is not supported: parameters are stepped one by one; leave it out")
         for name in ("lr", "weight_decay"):
             check_number("Adafactor", name, group[name])
         for i, value in enumerate(group["eps"]):

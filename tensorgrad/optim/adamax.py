@@ -6,7 +6,7 @@ from typing import Any
 
 from ..op import fn
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_number, count_step, refuse, scalar
+from .optimizer import Optimizer, check_number, count_step, scalar
 
 
 class Adamax(Optimizer):
@@ -24,7 +24,6 @@ class Adamax(Optimizer):
                                   "maximize": maximize, "differentiable": differentiable, "capturable": capturable}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
-        refuse("Adamax", group, "differentiable")
         for name in ("lr", "eps", "weight_decay"):
             check_number("Adamax", name, group[name])
         for i in (0, 1):

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..op import fn
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_number, count_step, refuse, scalar
+from .optimizer import Optimizer, check_number, count_step, scalar
 
 
 class ASGD(Optimizer):
@@ -26,7 +26,6 @@ class ASGD(Optimizer):
                                   "maximize": maximize, "differentiable": differentiable, "capturable": capturable}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
-        refuse("ASGD", group, "differentiable")
         for name in ("lr", "weight_decay"):
             check_number("ASGD", name, group[name])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..op import fn
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_number, count_step, refuse, scalar
+from .optimizer import Optimizer, check_number, count_step, scalar
 
 
 class NAdam(Optimizer):
@@ -29,7 +29,6 @@ class NAdam(Optimizer):
                                   "capturable": capturable, "differentiable": differentiable}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
-        refuse("NAdam", group, "differentiable")
         for name in ("lr", "eps", "weight_decay", "momentum_decay"):
             check_number("NAdam", name, group[name])
         for i in (0, 1):

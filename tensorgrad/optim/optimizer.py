@@ -31,13 +31,6 @@ def check_number(optimizer: str, name: str, value: Any, rule: str = "not negativ
         raise ValueError(f"{optimizer}: {name} {words}, got {value}")
 
 
-def refuse(optimizer: str, group: dict[str, Any], *options: str) -> None:
-    """NotImplementedError that names the first of these options of PyTorch's that a group asks for."""
-    for name in options:
-        if group.get(name):
-            raise NotImplementedError(f"{optimizer}: {name}={group[name]} is not supported; leave it out")
-
-
 class Optimizer:
     """Base of all optimizers.
 
@@ -78,6 +71,16 @@ class Optimizer:
 
     def check(self, group: dict[str, Any]) -> None:
         """Refuse wrong options of a group by name."""
+
+    def _check_how(self, group: dict[str, Any]) -> None:
+        """Refuse options of PyTorch's about how a step is computed that are not to be had here.
+
+        Steps are always `fused`, one kernel for all parameters, or one each with foreach=False; and always `capturable` in graphs.
+        """
+        if group.get("differentiable"):
+            raise NotImplementedError(f"{self._name}: differentiable=True is not supported: steps are not recorded; leave it out")
+        if group.get("fused") and group.get("foreach"):
+            raise RuntimeError(f"{self._name}: fused and foreach cannot both be True")
 
     def update(self, params: list[Tensor], group: dict[str, Any]) -> None:
         """One step of the parameters of a group whose gradients are there."""
@@ -176,6 +179,7 @@ class Optimizer:
             seen.add(id(p))
         for name, value in self.defaults.items():
             group.setdefault(name, value)
+        self._check_how(group)
         self.check(group)
         self.param_groups.append(group)
 
@@ -231,6 +235,7 @@ class Optimizer:
         for group in groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
+            self._check_how(group)
             self.check(group)
         self.state, self.param_groups = state, groups
 

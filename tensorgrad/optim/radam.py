@@ -6,7 +6,7 @@ from typing import Any
 
 from ..op import fn
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_number, count_step, refuse, scalar
+from .optimizer import Optimizer, check_number, count_step, scalar
 
 
 class RAdam(Optimizer):
@@ -26,7 +26,6 @@ class RAdam(Optimizer):
                                   "differentiable": differentiable}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
-        refuse("RAdam", group, "differentiable")
         for name in ("lr", "eps", "weight_decay"):
             check_number("RAdam", name, group[name])
         for i in (0, 1):

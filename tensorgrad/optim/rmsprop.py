@@ -19,9 +19,11 @@ class RMSprop(Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0,
-                 momentum: float = 0, centered: bool = False, *, maximize: bool = False, master_weights: bool = False):
+                 momentum: float = 0, centered: bool = False, capturable: bool = False, foreach: bool | None = None,
+                 maximize: bool = False, differentiable: bool = False, *, master_weights: bool = False):
         super().__init__(params, {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
-                                  "weight_decay": weight_decay, "maximize": maximize}, master_weights)
+                                  "weight_decay": weight_decay, "capturable": capturable, "foreach": foreach, "maximize": maximize,
+                                  "differentiable": differentiable}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
         for name in ("lr", "eps", "momentum", "weight_decay", "alpha"):

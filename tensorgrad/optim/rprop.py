@@ -6,7 +6,7 @@ from typing import Any
 
 from ..op import fn
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_number, count_step, refuse, scalar
+from .optimizer import Optimizer, check_number, count_step, scalar
 
 
 class Rprop(Optimizer):
@@ -25,7 +25,6 @@ class Rprop(Optimizer):
                                   "differentiable": differentiable, "capturable": capturable}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
-        refuse("Rprop", group, "differentiable")
         check_number("Rprop", "lr", group["lr"])
         shorter, longer = group["etas"]
         if not 0 < shorter < 1 < longer:

@@ -17,9 +17,11 @@ class SGD(Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: float = 0,
-                 nesterov: bool = False, *, maximize: bool = False, master_weights: bool = False):
+                 nesterov: bool = False, *, maximize: bool = False, foreach: bool | None = None, differentiable: bool = False,
+                 fused: bool | None = None, master_weights: bool = False):
         super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-                                  "nesterov": nesterov, "maximize": maximize}, master_weights)
+                                  "nesterov": nesterov, "maximize": maximize, "foreach": foreach, "differentiable": differentiable,
+                                  "fused": fused}, master_weights)
 
     def check(self, group: dict[str, Any]) -> None:
         for name in ("lr", "momentum", "weight_decay"):
