@@ -51,6 +51,9 @@ LAYERS = [
     ("ConvTranspose2d(4, 6, 3)", IMAGE), ("ConvTranspose2d(4, 6, 4, 2, 1, bias=False)", IMAGE),
     ("ConvTranspose2d(4, 6, (3, 2), stride=2, padding=1, output_padding=1, groups=2, dilation=2)", IMAGE),
     ("ConvTranspose3d(4, 6, 2)", VOLUME), ("ConvTranspose3d(4, 6, (1, 2, 3), 2, 1, 1, 2, False, (2, 1, 1))", VOLUME),
+    ("FractionalMaxPool2d(2, 3)", None), ("FractionalMaxPool3d((1, 2, 2), output_ratio=0.5)", None),
+    ("AdaptiveLogSoftmaxWithLoss(8, 20, [4, 10])", (F(6, 8), lambda rng: np.array([0, 3, 4, 9, 10, 19]))),
+    ("AdaptiveLogSoftmaxWithLoss(9, 12, [2, 5, 7], 2.0, True)", (F(5, 9), lambda rng: np.array([1, 6, 11, 6, 3]))),
     ("MaxPool3d(2)", VOLUME), ("MaxPool3d((1, 2, 3), stride=2, padding=(0, 1, 1), ceil_mode=True)", VOLUME), ("AvgPool3d(2)", VOLUME),
     ("AvgPool3d((1, 2, 3), 2, (0, 1, 1), True, False)", VOLUME), ("LPPool3d(2, 2, stride=1)", VOLUME),
     ("AdaptiveAvgPool3d((2, None, 3))", VOLUME), ("AdaptiveMaxPool3d(2)", VOLUME),
@@ -333,6 +336,41 @@ def test_batch_norms_as_synchronised_ones():
     assert list(made.state_dict()) == list(before)
     with pytest.raises(NotImplementedError, match="process_group must be None"):
         nn.SyncBatchNorm(3, process_group=1)
+
+
+@pytest.mark.parametrize(("dims", "text"), [(2, "FractionalMaxPool2d(2, output_ratio=(0.5, 0.7)"), (3, "FractionalMaxPool3d((2, 1, 2), 3")])
+def test_fractional_max_pool(dims, text):
+    rng = np.random.default_rng(0)
+    x, samples = rng.normal(size=(2, 3, 6, 7, 8)[:2 + dims]), rng.random((2, 3, dims))
+    results = []
+    for package, make in ((nn, tg.tensor), (torch.nn, torch.tensor)):
+        pool = eval(text + ", return_indices=True, _random_samples=samples)", {**vars(package), "samples": make(samples)})
+        values, where = pool(leaf := make(x).requires_grad_())
+        (values * values).sum().backward()
+        results.append((values.detach(), where, leaf.grad))
+    for a, b in zip(*results, strict=True):
+        close(a.numpy(), b, text)
+    free = nn.FractionalMaxPool2d(2, 8)
+    tg.manual_seed(0)
+    image = tg.randn(1, 1, 20, 20)
+    assert len({str(free(image).tolist()) for _ in range(5)}) > 1
+    with pytest.raises(ValueError, match="give one of output_size and output_ratio"):
+        nn.FractionalMaxPool2d(2)
+    with pytest.raises(ValueError, match="must be between 0 and 1"):
+        nn.FractionalMaxPool3d(2, output_ratio=1.5)
+
+
+def test_adaptive_log_softmax():
+    ours, theirs = both("AdaptiveLogSoftmaxWithLoss(8, 20, [4, 10])")
+    x = np.random.default_rng(0).normal(size=(5, 8))
+    close(ours.log_prob(tg.tensor(x)).detach().numpy(), theirs.log_prob(torch.tensor(x)), "log_prob")
+    assert ours.predict(tg.tensor(x)).tolist() == theirs.predict(torch.tensor(x)).tolist()
+    assert np.allclose(ours.log_prob(tg.tensor(x)).exp().sum(1).tolist(), 1)
+    for wrong in ([], [5, 3], [20], [0, 3]):
+        with pytest.raises(ValueError, match="cutoffs must be growing ints from 1 to n_classes - 1 = 19"):
+            nn.AdaptiveLogSoftmaxWithLoss(8, 20, wrong)
+    with pytest.raises(RuntimeError, match="target goes from 0 to 20, there are 20 classes"):
+        ours(tg.tensor(x), tg.tensor([0, 1, 2, 3, 20]))
 
 
 @pytest.mark.parametrize("batch_first", [True, False])

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="PyTorch, the optional oracle, is no
 
 ABSENT = {
     "nn.attention", "nn.backends", "nn.cpp", "nn.grad", "nn.intrinsic", "nn.qat", "nn.quantizable", "nn.quantized",
-    "nn.modules.adaptive", "nn.modules.linear_cross_entropy", "nn.modules.linear_cross_entropy_options", "nn.utils.memory_format",
+    "nn.modules.linear_cross_entropy", "nn.modules.linear_cross_entropy_options", "nn.utils.memory_format",
     "nn.utils.prune", "nn.utils.stateless", "nn.parallel.comm", "nn.parallel.distributed", "nn.parallel.parallel_apply",
     "nn.parallel.replicate", "nn.parallel.scatter_gather"}
 

@@ -11,6 +11,8 @@ from .modules import Module as Module
 from .parallel import DataParallel as DataParallel
 from .parameter import Buffer as Buffer
 from .parameter import Parameter as Parameter
+from .parameter import UninitializedBuffer as UninitializedBuffer
+from .parameter import UninitializedParameter as UninitializedParameter
 
 globals().update({name: c for name, c in vars(modules).items() if isinstance(c, type) and not name.startswith("_")})
 __getattr__ = missing.of(__name__)

@@ -87,6 +87,43 @@ class MaxUnpool3d(_MaxUnpool):
         return F.max_unpool3d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
+class _FractionalMaxPool(Module):
+    spread: Any
+
+    def __init__(self, kernel_size: Sizes, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+                 _random_samples: Tensor | None = None):
+        super().__init__()
+        spread, name = type(self).spread, type(self).__name__
+        if (output_size is None) == (output_ratio is None):
+            raise ValueError(f"{name}: give one of output_size and output_ratio")
+        self.kernel_size, self.return_indices = spread(kernel_size), return_indices
+        self.output_size = None if output_size is None else spread(output_size)
+        self.output_ratio = None if output_ratio is None else spread(output_ratio)
+        if self.output_ratio is not None and not all(0 < r < 1 for r in self.output_ratio):
+            raise ValueError(f"{name}: output_ratio must be between 0 and 1, got {output_ratio!r}")
+        self.register_buffer("_random_samples", _random_samples)
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """Maxima of windows of images at places drawn at random. Graham, arXiv:1412.6071."""
+
+    spread = staticmethod(_pair)
+
+    def forward(self, input: Tensor) -> Any:
+        return F.fractional_max_pool2d(input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,
+                                       self._random_samples)
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """Maxima of windows of volumes at places drawn at random. Graham, arXiv:1412.6071."""
+
+    spread = staticmethod(_triple)
+
+    def forward(self, input: Tensor) -> Any:
+        return F.fractional_max_pool3d(input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,
+                                       self._random_samples)
+
+
 class AvgPool1d(Module):
     """The mean of each window along the last dimension."""
 
