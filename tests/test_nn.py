@@ -52,7 +52,7 @@ LAYERS = [
     ("ConvTranspose2d(4, 6, (3, 2), stride=2, padding=1, output_padding=1, groups=2, dilation=2)", IMAGE),
     ("ConvTranspose3d(4, 6, 2)", VOLUME), ("ConvTranspose3d(4, 6, (1, 2, 3), 2, 1, 1, 2, False, (2, 1, 1))", VOLUME),
     ("FractionalMaxPool2d(2, 3)", None), ("FractionalMaxPool3d((1, 2, 2), output_ratio=0.5)", None),
-    ("AdaptiveLogSoftmaxWithLoss(8, 20, [4, 10])", (F(6, 8), lambda rng: np.array([0, 3, 4, 9, 10, 19]))),
+    ("AdaptiveLogSoftmaxWithLoss(16, 20, [4, 10])", (F(6, 16), lambda rng: np.array([0, 3, 4, 9, 10, 19]))),
     ("AdaptiveLogSoftmaxWithLoss(9, 12, [2, 5, 7], 2.0, True)", (F(5, 9), lambda rng: np.array([1, 6, 11, 6, 3]))),
     ("MaxPool3d(2)", VOLUME), ("MaxPool3d((1, 2, 3), stride=2, padding=(0, 1, 1), ceil_mode=True)", VOLUME), ("AvgPool3d(2)", VOLUME),
     ("AvgPool3d((1, 2, 3), 2, (0, 1, 1), True, False)", VOLUME), ("LPPool3d(2, 2, stride=1)", VOLUME),

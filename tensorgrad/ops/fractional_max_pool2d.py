@@ -117,7 +117,8 @@ class FractionalMaxPool2d(Op):
 
         some = u(0.125, 0.75, 0.5, 0.25, 0.0, 0.875)
         yield from (Case(T(3, 7, 9, distinct=True), 2, [3, 4], None, True, some),
-                    Case(T(1, 3, 4, 4, distinct=True), 3, 1, None, False, some), Case(T(1, 3, 5, 6, distinct=True), [2, 3], 3, None, False, some))
+                    Case(T(1, 3, 4, 4, distinct=True), 3, 1, None, False, some),
+                    Case(T(1, 3, 5, 6, distinct=True), [2, 3], 3, None, False, some))
         yield Case(T(1, 3, 5, 5), 3, 4, error=(RuntimeError, "fractional_max_pool2d: 4 windows of 3 do not fit dim 2 of size 5"))
         yield Case(T(1, 3, 5, 5), 3, error=(ValueError, "fractional_max_pool2d: give one of output_size and output_ratio"))
 
