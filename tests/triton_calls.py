@@ -199,6 +199,7 @@ CALLS = {
     "add_rows": [[array(500, 768), numbers(501), numbers(64), array(64, 768), None, numbers(64), None]],
     "add_rows v02_pieces": [[array(500, 768), numbers(501), numbers(64), array(64, 768), numbers(64), numbers(64), array(64), wide(3, 768),
                              numbers(600, 4), numbers(1, 3)]],
+    "bag_max": [[array(500, 768), numbers(500, 768), numbers(501), numbers(64), array(64, 768), numbers(64), numbers(64)]],
     "rotary_embedding": [[array(2, 4, 100, 64), array(2, 4, 100, 64), wide32(100, 32), wide32(100, 32), turned, 0] for turned in (0, 1)],
     "row_dots": [[array(64), array(500, 768), array(500, 768), numbers(64), numbers(64)]],
     "attention": [attention(64, 0), attention(128, 1), attention(64, 0, masked=True)],

@@ -80,6 +80,22 @@ def add_parts(Y, PARTS, SEVERAL, n, WIDE: tl.constexpr, BLOCK: tl.constexpr):
 
 
 @kernel
+def largest_of_runs(Y, AT, FIRST, ORDER, X, FROM, n, WIDE: tl.constexpr, BLOCK: tl.constexpr):
+    # The largest of each column among a place's entries, and the row it is from: the first of equal ones, NaN before all; else 0 and -1.
+    across = tl.cdiv(n, BLOCK)
+    row = (tl.program_id(0) // across).to(tl.int64)
+    column = tl.program_id(0) % across * BLOCK + tl.arange(0, BLOCK)
+    best, place = tl.zeros([BLOCK], tl.float64 if WIDE else tl.float32), tl.full([BLOCK], -1, tl.int64)
+    for q in range(tl.load(FIRST + row), tl.load(FIRST + row + 1)):
+        source = tl.load(FROM + tl.load(ORDER + q))
+        x = tl.load(X + source * n + column, mask=column < n, other=0.0).to(best.dtype)
+        better = (place < 0) | (x > best) | ((x != x) & (best == best))
+        best, place = tl.where(better, x, best), tl.where(better, source, place)
+    tl.store(Y + row * n + column, best.to(Y.dtype.element_ty), mask=column < n)
+    tl.store(AT + row * n + column, place, mask=column < n)
+
+
+@kernel
 def row_products(Y, A, B, FIRST, SECOND, count, n, WIDE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     p = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     here = p < count
@@ -126,6 +142,14 @@ def add_rows_in_pieces(y: Any, first: Any, order: Any, x: Any, source: Any, targ
         add_pieces[len(pieces) * across](y, parts, pieces, order, x, source, scale, n, WIDE=y.itemsize > 2, ENTRIES=ENTRIES, BLOCK=block,
                                          num_warps=4)
         add_parts[len(several) * across](y, parts, several, n, WIDE=y.itemsize > 2, BLOCK=block, num_warps=4)
+
+
+@rung("bag_max", "triton/v01_sorted", TYPES, writes=(0, 1))
+def bag_max(y: Any, at: Any, first: Any, order: Any, x: Any, source: Any, target: Any) -> None:
+    if y.size:
+        rows, n = y.shape
+        _, block = tile_of(1, n, 256)
+        largest_of_runs[rows * cdiv(n, block)](y, at, first, order, x, source, n, WIDE=y.itemsize > 4, BLOCK=block, num_warps=4)
 
 
 @rung("row_dots", "triton/row_dots", TYPES)
