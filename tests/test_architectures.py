@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import importlib
 import itertools
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -101,3 +102,32 @@ def test_output_and_gradients(file, name):
         size = np.abs(exact[what]).max(initial=0)
         if size > 1e-9 * largest:  # below are sums that cancel, such as the gradient of a bias before batch norm: noise in float32
             assert np.abs(mine[what] - exact[what]).max() <= max(1e-3 * size, 2 * np.abs(b - exact[what]).max()), what
+
+
+UNDER_THE_NAME = """
+import importlib, pathlib, pkgutil, sys
+import tensorgrad
+sys.modules["torch"] = tensorgrad
+for package in (tensorgrad.nn, tensorgrad.optim, tensorgrad.utils):
+    sys.modules[package.__name__.replace("tensorgrad", "torch", 1)] = package
+    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        sys.modules[found.name.replace("tensorgrad", "torch", 1)] = importlib.import_module(found.name)
+for file in sorted(pathlib.Path(sys.argv[1]).glob("*.py")):
+    text = file.read_text().replace("import tensorgrad as torch", "import torch").replace("tensorgrad", "torch")
+    names = {}
+    exec(compile(text, str(file), "exec"), names)
+    for build, shape, out in names["SMALL"].values():
+        build()
+import torch.nn.functional, torch.utils.data
+from torch.nn.modules.utils import _pair
+from torch.nn.utils.rnn import pack_padded_sequence
+from torch.optim.lr_scheduler import StepLR
+assert torch.nn.functional.relu is tensorgrad.nn.functional.relu
+"""
+
+
+def test_files_run_under_pytorchs_name():
+    """As people alias it: `sys.modules["torch"] = tensorgrad`, and its submodules."""
+    folder = str(Path(__file__).parent / "architectures")
+    done = subprocess.run([sys.executable, "-c", UNDER_THE_NAME, folder], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
