@@ -19,8 +19,14 @@ MUTANTS = [
      "double(rows / chunks)", 1),
     ("v02_channels_last/channels_last", "no barrier before the lines are merged", "__syncthreads();", "", 1),
     ("v02_channels_last/groups", "packs where they do not lie", "packed && device::aligned_16(p)", "packed", 1),
-    ("v02_channels_last_backward", "the last chunk is not added", "j < s.chunks;", "j < s.chunks - 1;", 1),
-    ("v02_channels_last_backward", "one mean for both", "means[s.C + c + k]", "means[c + k]", 1),
+    ("v02_channels_last_backward", "the last chunk is not added", "j < lines;", "j < lines - 1;", 1),
+    ("v02_channels_last_backward", "one mean for both", "means[s.C + (c + k) / s.per]", "means[(c + k) / s.per]", 1),
+    ("v02_channels_last_backward", "the first sample's means for all", "(s.samples * s.chunks + s.sample())", "(s.samples * s.chunks)", 1),
+    ("v02_channels_last_backward", "a group without its weights", "weight * partial[2 * line * s.C + c]", "partial[2 * line * s.C + c]", 1),
+    ("v02_channels_last/channels_last", "a group of one chunk", "i < int64_t(s.per) * s.chunks", "i < int64_t(s.per)", 1),
+    ("v02_channels_last/channels_last", "every sample has the first's channels", "sample() * rows + rows * (blockIdx.x % chunks) /",
+     "rows * (blockIdx.x % chunks) /", 1),
+    ("v02_channels_last/rows", "around each channel's first element", "x[(c + i) / per * per]", "x[c + i]", 1),
     ("v02_channels_last_backward", "a channel too many", "if (c >= s.C) return;", "if (c > s.C) return;", 1),
     ("v03_held/held", "what the first thread kept", "k < h.kept ? kept + int64_t(k)", "k < h.kept ? shared + int64_t(k)", 1),
     ("v03_held/held", "more is kept than there is room for", "if (k < h.kept) device::write", "device::write", 1),
@@ -39,7 +45,7 @@ MUTANTS = [
     ("v05_channels_last_cluster", "columns past the last", "if (there) device::read<W>(v[0]", "device::read<W>(v[0]", 1),
     ("v05_channels_last_cluster", "a batch that is not whole is added whole", "if (count == STEP<1>) found", "if (count > 0) found", 1),
     ("v05_channels_last_cluster", "one group for a pack", "groups[(lane * W + i) / s.per]", "groups[lane * W / s.per]", 1),
-    ("v05_channels_last_cluster", "around each column's first element", "p.x[start + (c + i) / s.per * s.per]", "p.x[start + c + i]", 1),
+    ("v05_channels_last_cluster/rows", "around each column's first element", "x[(c + i) / per * per]", "x[c + i]", 1),
     ("v05_channels_last_cluster/columns", "the first block's columns for all", "map_to_rank(&m.of_block[c], unsigned(r))",
      "map_to_rank(&m.of_block[c], 0u)", 1),
     ("v05_channels_last_cluster/columns", "the first sample for all", "start = s.sample() * s.rows, stop", "start = 0, stop", 1),
@@ -117,7 +123,7 @@ def batches(path, forward, backward):
 
 def groups(path, forward, backward):
     """Of group_norm: a channel a team, slices of channels, one channel a group; rows of packs with several groups, of no whole packs."""
-    rows = path.startswith("v05")
+    rows, chunks = "channels_last" in path, path.startswith("v02")
     others = [((3, 48, 30), 3), ((2, 40, 33), 8)] if rows else [((3, 4, 1200), 2), ((2, 2, 600), 1)]
     for shape, per in [((2, 6, 7), 2), *others]:
         x, g, w, b = samples(shape)
@@ -127,10 +133,11 @@ def groups(path, forward, backward):
         y, dweight, dbias = xhat * w[:, None] + b[:, None], (g * xhat).sum((0, 2)), g.sum((0, 2), np.float64)
         x, g, y, dx = (placed(a, 0) if a.dtype == np.float32 else a for a in (in_memory(a, rows) for a in (x, g, y, dx)))
         like, line, double = Made(x.shape, np.float32), Made(shape[1:2], np.float32), Made(mean.shape, np.float64)
+        space = [Made((3 * shape[0], 2, shape[1]), np.float32)] if chunks else []
         if forward:
-            yield call_of(shape, "group_norm", path, [like, double, double, x, w, b, 1e-5], [y, mean, rstd])
+            yield call_of(shape, "group_norm", path, [like, double, double, x, w, b, 1e-5, *space], [y, mean, rstd])
         if backward:
-            given = [like, line, line, Made((2, *shape[:2]), np.float64), g, x, w, mean, rstd]
+            given = [like, line, line, Made((2, *shape[:2]), np.float64), g, x, w, mean, rstd, *space]
             yield call_of(shape, "group_norm_backward", path, given, [dx, dweight, dbias])
 
 
@@ -141,8 +148,7 @@ def calls(rung):
     apart = "channels_last" in path  # forward and backward have a file each
     ways = (file == path, file != path or not apart)
     yield from batches(path, *ways)
-    if not path.startswith("v02"):
-        yield from groups(path, *ways)
+    yield from groups(path, *ways)
 
 
 def test_planted_bugs_are_caught(build):

@@ -91,8 +91,7 @@ def test_batch_norm_and_group_norm(path, name, order):
     for shape in GROUPED:
         x, g, w, b = (rng.standard_normal(s) for s in (shape, shape, shape[1], shape[1]))
         check(path, name, lambda x, w, b: F.batch_norm(laid_out(x, path), None, None, w, b, training=True), (x, w, b), g, growth=4)
-        if path in dispatch.kernels_of("emu")["group_norm"]:
-            check(path, name, lambda x, w, b: F.group_norm(laid_out(x, path), 2, w, b), (x, w, b), g, growth=4)
+        check(path, name, lambda x, w, b: F.group_norm(laid_out(x, path), 2, w, b), (x, w, b), g, growth=4)
 
 
 # (N, C, S), groups: blocks of a cluster that share segments, a cluster of 8, segments that blocks share out among them, slices of
@@ -124,10 +123,10 @@ def test_columns_that_fill_clusters(name):
 @pytest.mark.parametrize("name", ["float32", "float16"])
 @pytest.mark.parametrize(("shape", "groups"), [((1, 32, 2000), 4), ((2, 16, 90), 8), ((3, 24, 70), 8), ((2, 200, 9), 1), ((2, 1028, 3), 4),
                                                ((1, 1024, 5), 2), ((2, 56, 33), 7), ((1, 8, 50000), 2)], ids=str)
-def test_groups_of_columns(shape, groups, name):
+@pytest.mark.parametrize("path", ["cuda/v02_channels_last", "cuda/v05_channels_last_cluster"])
+def test_groups_of_columns(path, shape, groups, name):
     rng = np.random.default_rng(0)
     x, g, w, b = (rng.standard_normal(s) for s in (shape, shape, shape[1], shape[1]))
-    path = "cuda/v05_channels_last_cluster"
     check(path, name, lambda x, w, b: F.group_norm(laid_out(x, path), groups, w, b), (x, w, b), g, growth=4)
 
 
@@ -152,7 +151,7 @@ def test_a_large_mean_costs_no_digits(path, name):
     check(path, name, lambda x: F.layer_norm(x, x.shape[2:], eps=1e-12) + 0 * x, (x,), one * rng.standard_normal(x.shape), growth=4)
     g = rng.standard_normal(x.shape)
     check(path, name, lambda x: F.batch_norm(laid_out(x, path), None, None, training=True, eps=1e-12), (x,), g, growth=4)
-    if path in dispatch.kernels_of("emu")["group_norm"]:
+    if path in dispatch.kernels_of("emu")["group_norm"]:  # layer norm's rungs are others
         check(path, name, lambda x: F.group_norm(laid_out(x, path), 2, eps=1e-12), (x,), g, growth=4)
 
 
@@ -225,10 +224,20 @@ def test_channels_that_are_last_stay_last(shape, chip, path, monkeypatch):
     np.testing.assert_allclose(leaf.grad.numpy(), wide.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("device", ["cpu", "emu"])
-@pytest.mark.parametrize("shape", [(2, 6, 3, 5), (2, 4, 2, 3, 2), (3, 4, 7), (2, 520, 2)], ids=str)
-def test_groups_of_channels_that_are_last_stay_last(shape, device):
-    """group_norm and instance_norm: values, result and gradient, against planes."""
+@pytest.fixture
+def chip(request):
+    """emu is another one."""
+    emu.configure(chip=request.param)
+    dispatch._forget_choices()
+    yield
+    emu.configure(chip=9.0)
+    dispatch._forget_choices()
+
+
+@pytest.mark.parametrize(("device", "chip"), [("cpu", 9.0), ("emu", 9.0), ("emu", 8.0)], indirect=["chip"])
+@pytest.mark.parametrize("shape", [(2, 6, 3, 5), (2, 4, 2, 3, 2), (3, 4, 7), (2, 520, 2), (2, 1040, 2)], ids=str)
+def test_groups_of_channels_that_are_last_stay_last(shape, device, chip):
+    """group_norm and instance_norm: values, result and gradient, against planes; with clusters and without."""
     values, g = np.random.default_rng(0).standard_normal((2, *shape))
     for norm in (lambda x: F.group_norm(x, 2), F.instance_norm):
         made = []
@@ -288,7 +297,7 @@ def test_channels_last_as_in_pytorch(shape):
 
 def test_what_a_rung_is_not_for():
     x = tg.ones(2, 4, 3, device="emu")
-    with tg.kernels.use("group_norm", "cuda/v05_channels_last_cluster"), pytest.raises(NoKernel, match="and groups of at most 512 of them"):
+    with tg.kernels.use("group_norm", "cuda/v05_channels_last_cluster"), pytest.raises(NoKernel, match="needs the channels last in memory"):
         F.group_norm(x, 2)
     with tg.kernels.use("batch_norm", "cuda/v05_channels_last_cluster"):
         with pytest.raises(NoKernel, match="needs the channels last in memory"):

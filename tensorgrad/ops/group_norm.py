@@ -10,7 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, fn, rung
 from ..tensor import Tensor, wrap
-from .shared.channels import as_lines, empty_rows, in_rows, layout_of_groups, needs_rows, suits_rows
+from .shared.channels import as_lines, empty_rows, in_rows, layout_of_groups, needs_rows, suits_groups, with_sums_of_groups
 from .shared.normalization import check_eps, check_parameter, flat
 
 
@@ -25,8 +25,8 @@ class GroupNorm(Op):
     autocast = ("", "float32")
     method = False
     functional = True
-    defaults = ("cuda/v05_channels_last_cluster", "cuda/v04_cluster", "cuda/v03_held", "triton/v02_channels_last", "triton/v03_held",
-                "cpu/channels_last", "cpu/groups", "cpu/numpy")
+    defaults = ("cuda/v05_channels_last_cluster", "cuda/v02_channels_last", "cuda/v04_cluster", "cuda/v03_held", "triton/v02_channels_last",
+                "triton/v03_held", "cpu/channels_last", "cpu/groups", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
                 eps: float = 1e-5) -> Tensor:
@@ -49,8 +49,9 @@ class GroupNorm(Op):
         ctx.save(input, weight)
         return wrap(y, input.device)
 
+    bind = with_sums_of_groups
     supports = needs_rows
-    suits = suits_rows
+    suits = suits_groups
 
     @staticmethod
     @rung("cpu/numpy", writes=(0, 1, 2))

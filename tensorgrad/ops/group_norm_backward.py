@@ -9,7 +9,7 @@ from ..graph import Node
 from ..op import Op, fn
 from ..second_order import gradients_of
 from ..tensor import Tensor, wrap
-from .shared.channels import as_lines, empty_rows, in_rows, layout_of_groups, needs_rows, suits_rows
+from .shared.channels import as_lines, empty_rows, in_rows, layout_of_groups, needs_rows, suits_groups, with_sums_of_groups
 from .shared.normalization import dtype_of_gradient, flat, gradient_formula
 
 
@@ -22,8 +22,8 @@ class GroupNormBackward(Op):
 
     name = "group_norm_backward"
     function = method = False
-    defaults = ("cuda/v05_channels_last_cluster", "cuda/v04_cluster", "cuda/v03_held", "triton/v02_channels_last", "triton/v03_held",
-                "cpu/channels_last", "cpu/groups")
+    defaults = ("cuda/v05_channels_last_cluster", "cuda/v02_channels_last", "cuda/v04_cluster", "cuda/v03_held", "triton/v02_channels_last",
+                "triton/v03_held", "cpu/channels_last", "cpu/groups")
     tested_in = "tests/test_ops.py: the gradients of group_norm"
 
     def forward(self, ctx: Node, g: Tensor, input: Tensor, weight: Tensor | None, mean: Any, rstd: Any, eps: float,
@@ -43,8 +43,9 @@ class GroupNormBackward(Op):
         ctx.save(g, input, weight)
         return tuple([wrap(o, input.device) for o in outs if o is not None])
 
+    bind = with_sums_of_groups
     supports = needs_rows
-    suits = suits_rows
+    suits = suits_groups
 
     def backward(self, ctx: Node, *gradients: Tensor) -> tuple:
         def formula(g: Tensor, x: Tensor, weight: Tensor | None) -> list[Tensor]:

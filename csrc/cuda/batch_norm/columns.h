@@ -5,8 +5,7 @@
 #include <numeric>
 
 #include "../../device/cluster_reduce.cuh"
-#include "../../device/packs.cuh"
-#include "groups.h"
+#include "rows.h"
 
 namespace tg::batch_norm {
 

@@ -17,10 +17,7 @@ __global__ void __launch_bounds__(MOST_THREADS, 1) norm_columns(const __grid_con
     const bool there = lane < s.packs && c < s.C;
     A shift[W] = {}, scale[W], bias[W], high[W], low[W];  // shift: the first element of the column's group
     const int64_t start = s.sample() * s.rows * s.C;
-    if (there && s.per == 1) device::read<W>(shift, p.x + start + c);
-    else if (there)
-#pragma unroll
-        for (int i = 0; i < W; ++i) shift[i] = i > 0 && (c + i) % s.per ? shift[i - 1] : static_cast<A>(p.x[start + (c + i) / s.per * s.per]);
+    if (there) first_of_group(shift, p.x + start, c, s.per);
     device::Moments<A> found[W];
 #pragma unroll
     for (auto& m : found) m = device::Moments<A>::nothing();

@@ -26,11 +26,12 @@ def layout_of(x: Any, training: bool, arrays: int) -> str:
 
 
 def layout_of_groups(x: Any, groups: int) -> str:
-    """The same for the groups of group_norm, whose rows are always worth keeping, unless they are planes as well: one row a sample."""
-    if x.shape[1] // groups > WIDEST:
-        return "planes"
+    """The same for the groups of group_norm: "held" rows are always worth keeping, unless there is one row a sample, which is a plane as
+    well; "wide" ones have larger groups than a block has room for side by side."""
     layout = layout_of(x, True, 0)
-    return "trained rows" if layout == "held" and x.size == x.shape[0] * x.shape[1] else layout
+    if layout == "held" and x.size == x.shape[0] * x.shape[1]:
+        return "trained rows"
+    return "wide" if layout == "held" and x.shape[1] // groups > WIDEST else layout
 
 
 def in_rows(kernel: Kernel) -> bool:
@@ -53,13 +54,20 @@ def empty_rows(xp: Any, x: Any) -> Any:
 def needs_rows(op: Op, kernel: Kernel, layout: str = "held") -> str | None:
     """Why a kernel cannot take an array that lies so."""
     if in_rows(kernel) and layout == "planes":
-        return f"needs the channels last in memory, and groups of at most {WIDEST} of them"
+        return "needs the channels last in memory"
+    if layout == "wide" and in_rows(kernel) and (kernel.path == HELD or kernel.family == "triton"):
+        return f"has room for groups of at most {WIDEST} channels"
     return "is for training: inference sums nothing" if kernel.path == HELD and layout == "rows" else None
 
 
 def suits_rows(op: Op, kernel: Kernel, layout: str = "held") -> bool:
     """Whether what a kernel keeps of the rows fits, so that it reads them once."""
     return kernel.path != HELD or layout == "held"
+
+
+def suits_groups(op: Op, kernel: Kernel, layout: str = "held") -> bool:
+    """Whether a kernel of group_norm is good at arrays that lie so: one row a sample is better taken as a plane."""
+    return layout != "trained rows" or not in_rows(kernel)
 
 
 def with_sums(op: Op, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
@@ -69,10 +77,27 @@ def with_sums(op: Op, path: str, call: Callable[..., Any], xp: Any) -> Callable[
 
     def run(*args: Any) -> None:
         x = next(a for a in args[3:] if a is not None and a.ndim == 2)  # the input, or the gradient of its shape
-        rows, c = x.shape
-        across = -(-c // (32 * 16 // x.dtype.itemsize))
-        chunks = max(1, min(-(-rows // CHUNK), -(-BLOCKS // across)))
-        half = dtypes.BY_NUMPY[x.dtype] in (dtypes.float16, dtypes.bfloat16)
-        call(*args, xp.empty((chunks + 1, 2, c), "float32" if half else x.dtype))
+        call(*args, lines(xp, x, 1))
 
     return run
+
+
+def with_sums_of_groups(op: Op, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+    """The same for group_norm, whose samples have their own chunks."""
+    if path != f"cuda/{ROWS}":
+        return call
+
+    def run(*args: Any) -> None:
+        x, mean = (args[5], args[7]) if op.name == "group_norm_backward" else (args[3], args[1])
+        call(*args, lines(xp, x, mean.shape[0]))
+
+    return run
+
+
+def lines(xp: Any, x: Any, samples: int) -> Any:
+    """Two numbers of each channel for every chunk of the rows of every sample, and for every sample."""
+    rows, c = x.shape
+    across = -(-c // (32 * 16 // x.dtype.itemsize)) * samples
+    chunks = max(1, min(-(-rows // samples // CHUNK), -(-BLOCKS // across)))
+    half = dtypes.BY_NUMPY[x.dtype] in (dtypes.float16, dtypes.bfloat16)
+    return xp.empty((samples * (chunks + 1), 2, c), "float32" if half else x.dtype)
