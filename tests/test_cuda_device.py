@@ -231,3 +231,22 @@ def test_saved_tensors_come_back(cupy, tmp_path):
     x = tg.randn(3, 2).cuda()
     tg.save({"x": x}, tmp_path / "x.safetensors")
     assert tg.equal(tg.load(tmp_path / "x.safetensors")["x"], x.cpu())
+
+
+def test_what_a_gpu_says_of_itself(cupy):
+    found = tg.cuda.get_device_properties()
+    assert (found.name, found.major, found.minor, found.multi_processor_count) == ("double of a GPU", 9, 0, 2)
+    assert found.total_memory == tg.cuda.mem_get_info()[1]
+    tg.cuda.init()
+    assert tg.cuda.is_initialized()
+    assert tg.cuda.is_bf16_supported()
+    assert not tg.cuda.is_current_stream_capturing()
+    with tg.cuda.graph(tg.cuda.CUDAGraph()):
+        assert tg.cuda.is_current_stream_capturing()
+    assert not tg.cuda.can_device_access_peer(0, 0)
+    states = tg.cuda.get_rng_state_all()
+    want = tg.rand(3, device="cuda").tolist()
+    tg.cuda.seed_all()
+    assert tg.cuda.get_rng_state_all() != states
+    tg.cuda.set_rng_state_all(states)
+    assert tg.rand(3, device="cuda").tolist() == want

@@ -5,6 +5,7 @@ It shows what is captured, kept alive and refused, and that replays give the bit
 from __future__ import annotations
 
 import gc
+import threading
 
 import cupy_double
 import numpy as np
@@ -240,3 +241,56 @@ def test_no_memory_while_capturing():
         with pytest.raises(tg.cuda.OutOfMemoryError, match="out of memory while a graph is captured"), tg.cuda.graph(tg.cuda.CUDAGraph()):
             tg.zeros(1 << 20, device="cuda")
         assert x.sum().item() == 1000
+
+
+def test_graphs_share_memory_that_nobody_holds():
+    def big(x):
+        return ((x * 2.0 + 1.0) * 3.0).sum()
+
+    x = tg.ones(4096, device="cuda")
+    apart = [tg.cuda.CUDAGraph() for _ in range(2)]
+    used = []
+    for pools in ((None, None), (tg.cuda.graph_pool_handle(),) * 2):
+        before = tg.cuda.mem_get_info()[0]
+        found = []
+        for g, pool in zip(apart, pools, strict=True):
+            with tg.cuda.graph(g, pool=pool):
+                found.append(big(x))
+        used.append(before - tg.cuda.mem_get_info()[0])
+        x.fill_(2.0)
+        for g, y in zip(apart, found, strict=True):
+            g.replay()
+            assert y.item() == 15 * 4096
+        x.fill_(1.0)
+        assert apart[1].pool() is (apart[1].pool() if pools[1] is None else pools[1])
+        for g in apart:
+            g.reset()
+        del found, y
+    assert used[1] < 0.6 * used[0]
+
+
+def test_an_input_whose_memory_is_replaced_is_read_where_it_was():
+    w = nn.Parameter(tg.ones(3, device="cuda"))
+    step = tg.cuda.graph(lambda x: (w * x).detach(), tg.ones(3, device="cuda"))
+    x = tg.full((3,), 2.0, device="cuda")
+    w.data.fill_(3.0)
+    assert step(x).cpu().tolist() == [6] * 3  # changed in place: seen
+    w.data = tg.full((3,), 5.0, device="cuda")
+    churn()
+    assert step(x).cpu().tolist() == [6] * 3  # other memory: the graph has the old one, which it keeps
+
+
+def test_two_threads_capture_and_replay_side_by_side():
+    found = {}
+
+    def work(seed):
+        x = tg.full((8,), float(seed), device="cuda")
+        f = tg.cuda.graph(lambda x: (x * 2.0).exp() * F.dropout(tg.ones(8, device="cuda"), 0.0), x)
+        found[seed] = all(f(x * i).cpu().tolist() == ((x * i) * 2.0).exp().cpu().tolist() for i in (0.0, 0.5, 1.0))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in (1, 2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert found == {1: True, 2: True}

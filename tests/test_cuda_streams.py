@@ -29,6 +29,33 @@ def two():
 # ---------------------------------------------------------------- streams
 
 
+def test_memory_that_another_stream_uses_waits_for_it(cupy):
+    side, third = tg.cuda.Stream(), tg.cuda.Stream()
+    x, y = tg.ones(100, device="cuda"), tg.ones(100, device="cuda")
+    for stream in (side, third, side, tg.cuda.current_stream()):
+        x[10:].record_stream(stream)  # a view: the memory is meant
+    machine.log.clear()
+    del y
+    assert not machine.log
+    del x
+    gc.collect()
+    records = [entry for entry in machine.log if entry[0] == "record"]
+    waits = [entry for entry in machine.log if entry[0] == "wait"]
+    assert {entry[1] for entry in records} == {side.cuda_stream, third.cuda_stream}
+    assert [(entry[1], entry[2]) for entry in waits] == [(0, entry[2]) for entry in records]
+    z = tg.ones(3, device="cuda")
+    z.record_stream(side)
+    with tg.cuda.graph(tg.cuda.CUDAGraph(), stream=third):
+        machine.log.clear()
+        del z
+        gc.collect()
+        assert ("wait", 0) in [entry[:2] for entry in machine.log]
+    with pytest.raises(RuntimeError, match="record_stream: the tensor is on cpu, the stream on cuda:0"):
+        tg.ones(3).record_stream(side)
+    with pytest.raises(TypeError, match=r"expected a tensorgrad.cuda.Stream, not a int"):
+        tg.ones(3, device="cuda").record_stream(0)
+
+
 def test_kernels_and_cupy_go_to_the_same_stream(cupy):
     side = tg.cuda.Stream()
     assert tg.cuda.current_stream() == tg.cuda.default_stream() != side

@@ -75,6 +75,23 @@ def test_two_streams_in_order():
         assert tg.equal(z.cpu(), want)
 
 
+def test_memory_that_another_stream_uses_is_not_given_away():
+    side = tg.cuda.Stream()
+    slow, wrong = tg.randn(4000, 4000, device="cuda"), 0
+    for _ in range(10):
+        x = tg.full((1 << 22,), 3.0, device="cuda")
+        side.wait_stream(tg.cuda.current_stream())
+        with tg.cuda.stream(side):
+            slow @ slow
+            y = x + 1.0
+        x.record_stream(side)
+        del x
+        tg.full((1 << 22,), -1.0, device="cuda")  # would have the same memory, and be written before it is read
+        tg.cuda.current_stream().wait_stream(side)
+        wrong += int((y != 4.0).sum().item())
+    assert wrong == 0
+
+
 def test_events_measure_time():
     start, end = tg.cuda.Event(enable_timing=True), tg.cuda.Event(enable_timing=True)
     x = tg.randn(2000, 2000, device="cuda")

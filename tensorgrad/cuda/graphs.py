@@ -20,7 +20,7 @@ from ..tensor import Tensor
 from . import streams
 from .streams import Stream
 
-__all__ = ["CUDAGraph", "graph", "make_graphed"]
+__all__ = ["CUDAGraph", "graph", "graph_pool_handle", "make_graphed"]
 
 
 class CUDAGraph:
@@ -42,6 +42,11 @@ class CUDAGraph:
             prepare()
         self._graph.launch(backends.load("cuda").cupy.cuda.get_current_stream())
 
+    def pool(self) -> Any:
+        """Where its memory comes from, for `graph(other, pool=...)`: graphs that are replayed in the order they were captured in, one after
+        the other, can share the memory that nobody holds after a capture."""
+        return self._pool
+
     def reset(self) -> None:
         """Forget what was captured; its memory is free again once nobody holds the results."""
         if self._graph is not None:
@@ -49,8 +54,8 @@ class CUDAGraph:
         self._graph, self._pool, self._held, self.preparations = None, None, {}, []
 
     @contextlib.contextmanager
-    def capture(self, stream: Stream | None = None) -> Iterator[None]:
-        """Record what this thread launches, on `stream` or one of its own, instead of running it."""
+    def capture(self, stream: Stream | None = None, pool: Any = None) -> Iterator[None]:
+        """Record what this thread launches, on `stream` or one of its own, instead of running it; its memory comes from `pool`."""
         if streams.capturing():
             raise RuntimeError("cuda.graph: a graph is being captured in this thread already")
         if self._graph is not None:
@@ -61,7 +66,7 @@ class CUDAGraph:
         gc.collect()  # what dies during the capture would be freed by calls that cannot be captured
         stream = stream or Stream()
         self._held, self.preparations, self._drawn = {}, [], {}
-        self._pool = backend.accounts.private_pool()
+        self._pool = backend.accounts.private_pool() if pool is None else pool
         with streams.stream(stream), self._watching(errors):
             stream.made.begin_capture()
             backend.accounts.own.pool, streams.own.graph = self._allocate, self
@@ -145,7 +150,7 @@ class _Graphed:
     """A function captured on examples of its inputs; a call copies the inputs to their places and replays."""
 
     def __init__(self, function: Callable[..., Any], examples: tuple[Any, ...], warmup: int, stream: Stream | None = None,
-                 prepare: Callable[[], Any] | None = None, captured: Callable[..., Any] | None = None):
+                 prepare: Callable[[], Any] | None = None, captured: Callable[..., Any] | None = None, pool: Any = None):
         self.name = getattr(function, "__name__", type(function).__name__)
         for i, x in enumerate(examples):
             if not isinstance(x, Tensor) or x.device.type != "cuda":
@@ -160,7 +165,7 @@ class _Graphed:
             if prepare is not None:
                 prepare()
         streams.current_stream().wait_stream(stream)
-        with self.graph.capture(stream):
+        with self.graph.capture(stream, pool):
             self.outputs = (captured or function)(*self.inputs)
 
     def __call__(self, *inputs: Any) -> Any:
@@ -180,19 +185,24 @@ def _what(x: Any) -> str:
     return f"{x.dtype.name} of shape {tuple(x.shape)} on {x.device}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
 
 
-def graph(what: Any, *examples: Tensor, warmup: int = 3, stream: Stream | None = None) -> Any:
+def graph_pool_handle() -> Any:
+    """Memory for several graphs to share: `graph(g, pool=...)`."""
+    return backends.load("cuda").accounts.private_pool()
+
+
+def graph(what: Any, *examples: Tensor, warmup: int = 3, stream: Stream | None = None, pool: Any = None) -> Any:
     """Capture: `with graph(g):` what runs inside, into a `CUDAGraph`; or a function, which is replaced by its replay.
 
     `f = graph(step, x)` runs `step(x)` `warmup` times, captures it on a copy of x, and gives a function: f(x2) copies x2 there and
     replays. The results are the same tensors each time, with new values. RuntimeError names what cannot be captured.
     A `step` that trains (zero_grad, backward, clip_grad_norm_, optimizer.step) does so in the runs of the warm-up too; `make_graphed`
-    captures one without a step before.
+    captures one without a step before. `pool` is another graph's `pool()`, or `graph_pool_handle()`.
     """
     if isinstance(what, CUDAGraph):
-        return what.capture(stream)
+        return what.capture(stream, pool)
     if not callable(what):
         raise TypeError(f"cuda.graph: expected a CUDAGraph or a function, not a {type(what).__name__}")
-    return _Graphed(what, examples, warmup, stream)
+    return _Graphed(what, examples, warmup, stream, pool=pool)
 
 
 def make_graphed(loss: Callable[..., Tensor], optimizer: Any, *examples: Tensor, warmup: int = 3,

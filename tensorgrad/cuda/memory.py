@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import backends
 from ..errors import OutOfMemoryError
+from ..tensor import Tensor
 
 __all__ = ["empty_cache", "max_memory_allocated", "mem_get_info", "memory_allocated", "memory_reserved",
            "memory_summary", "reset_peak_memory_stats"]
@@ -40,12 +41,18 @@ class _Counter:
 class _Block:
     """What the pool gave, for as long as an array uses it."""
 
-    __slots__ = ("given", "note", "size")
+    __slots__ = ("given", "note", "size", "stream", "users")
 
-    def __init__(self, given: Any, size: int, note: Callable[[int], None]):
-        self.given, self.size, self.note = given, size, note
+    def __init__(self, given: Any, size: int, note: Callable[[int], None], stream: Any):
+        self.given, self.size, self.note, self.stream = given, size, note, stream
+        self.users: tuple[Any, ...] = ()  # other streams whose work uses it, beside the one it was taken on
 
     def __del__(self) -> None:
+        for user in self.users:  # the pool gives it to who asks next on its stream, which has to wait for the others' work
+            if self.stream.is_capturing():
+                user.synchronize()
+            else:
+                self.stream.wait_event(user.record())
         self.note(self.size)
 
 
@@ -74,7 +81,8 @@ class Accounts:
                                    "tg.cuda.empty_cache() returns to other programs what only the pool holds.") from None
         counter = self.counter(given.device_id)
         counter.add(size)
-        return cuda.MemoryPointer(cuda.UnownedMemory(given.ptr, size, _Block(given, size, counter.freed.append), given.device_id), 0)
+        block = _Block(given, size, counter.freed.append, cuda.get_current_stream())
+        return cuda.MemoryPointer(cuda.UnownedMemory(given.ptr, size, block, given.device_id), 0)
 
     def private_pool(self) -> Any:
         """A pool for a graph, whose memory is never given to anybody else."""
@@ -99,6 +107,22 @@ class Accounts:
         rows = (("arrays hold", counter.add(0)), ("at most they held", counter.peak), ("the pool holds", reserved(index)),
                 ("free on the device", free), ("the device has", total))
         return "\n".join([f"cuda:{index}", *[f"  {name:<20} {_bytes(n):>10}" for name, n in rows]])
+
+
+def record_stream(input: Tensor, stream: Any) -> None:
+    """Say that another stream than the one a tensor was made on works with it: once nobody holds the tensor, its memory is not used again
+    before the work that this stream has then is done. RuntimeError for a stream of another device. Other libraries keep their memory.
+    """
+    if not hasattr(stream, "made"):
+        raise TypeError(f"record_stream: expected a tensorgrad.cuda.Stream, not a {type(stream).__name__}")
+    if input.device != stream.device:
+        raise RuntimeError(f"record_stream: the tensor is on {input.device}, the stream on {stream.device}")
+    block = getattr(input.array.data.mem, "_owner", None)
+    if isinstance(block, _Block) and stream.made != block.stream and stream.made not in block.users:
+        block.users += (stream.made,)
+
+
+Tensor.record_stream = record_stream  # type: ignore[attr-defined]
 
 
 def _bytes(n: float) -> str:
