@@ -69,6 +69,18 @@ def test_depthwise_of_several_blocks(name, ways, small):
     check("triton/depthwise", name, (2, 5, 4, 5), (10, 1, 3, 2), True, (2, 1), (1, 1), (1, 2), 5, ways)
 
 
+@pytest.mark.parametrize(("path", "name"), [*PRODUCTS[1:3], ("triton/depthwise", "float32")])
+def test_a_sum_over_pixels_in_parts(path, name, small):
+    """162 pixels in parts of 16 or of a step, which may be more: some are empty, one is ragged."""
+    groups = 6 if "depthwise" in path else 1
+    options, runs = passes(name, (2, 6, 9, 9), (6, 6 // groups, 1, 1), False, groups=groups)
+    op, given, _, want = runs[2]
+    got, scratch = np.full(want.shape, np.nan, NUMPY[name]), np.full(64 * want.size, np.nan, np.float32)
+    RUNGS[op, path](got, *given, scratch, *options)
+    close_enough(path, name, op, got, want)
+    assert np.isfinite(scratch).sum() == 10 * want.size
+
+
 def test_columns_come_in_pieces_of_images(small):
     case = ((3, 4, 4, 4), (6, 4, 3, 3), True, (1, 1), (1, 1))
     depth, pixels = 36, 16
@@ -98,17 +110,17 @@ def test_what_follows_a_convolution(path, name, small):
 
 
 def test_a_batch_beyond_32_bits():
-    """Images 2^31 elements apart: of the memory between them none is touched."""
-    far = 1 << 31
-    memory = np.empty(far + 64, np.float16)
-    x = np.lib.stride_tricks.as_strided(memory, (2, 4, 4, 4), (2 * far, 2, 32, 8))  # channels last
+    """Images 2^30 elements apart, a number of 32 bits itself: of the memory between them none is touched."""
+    far = 1 << 30
+    memory = np.empty(2 * far + 64, np.float16)
+    x = np.lib.stride_tricks.as_strided(memory, (3, 4, 4, 4), (2 * far, 2, 32, 8))  # channels last
     x[...] = np.random.default_rng(0).standard_normal(x.shape)
-    y, at = np.empty((2, 4, 2, 2), np.float16), np.empty((2, 4, 2, 2), np.int64)
+    y, at = np.empty((3, 4, 2, 2), np.float16), np.empty((3, 4, 2, 2), np.int64)
     RUNGS["max_pool2d", "triton/v01_channels_last"](y, at, x, 2, 2, 2, 2, 0, 0, 1, 1)
-    blocks = x.reshape(2, 4, 2, 2, 2, 2)
+    blocks = x.reshape(3, 4, 2, 2, 2, 2)
     assert (y == blocks.max((3, 5))).all()
     w, scratch = np.random.default_rng(1).standard_normal((3, 4, 1, 1)).astype(np.float16), np.empty(0, np.float32)
-    out = np.empty((2, 3, 4, 4), np.float16)
+    out = np.empty((3, 3, 4, 4), np.float16)
     RUNGS["conv2d", "triton/v03_tensor_core"](out, x, w, None, scratch, 1, 1, 0, 0, 1, 1, 1)
     want = np.einsum("oc,nchw->nohw", w[:, :, 0, 0].astype(np.float64), x.astype(np.float64))
     close_enough("", "float16", "conv2d", out, want)

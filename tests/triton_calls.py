@@ -207,7 +207,7 @@ CALLS = {
     "attention_backward v01_flash": [attention_backward(64, 0)],
     "conv2d": [conv2d(64, 128, 3, 1, 1)],
     "conv2d depthwise": [conv2d(32, 32, 3, 1, 1, 32)],
-    "conv2d v03_tensor_core": [conv2d(64, 128, 3, 1, 1), conv2d(3, 64, 7, 2, 3, size=31, of=array)],
+    "conv2d v03_tensor_core": [conv2d(64, 128, 1, 2, 0), conv2d(3, 64, 7, 2, 3, size=31, of=array)],
     "conv2d v01_im2col": [conv2d(16, 32, 3, 1, 1, size=10, room=9)],
     "conv2d_fused": [conv2d(64, 128, 3, 1, 1, over=[wide32(128), wide32(128), images(2, 128, 30, 30), 1])],
     "conv2d_input_grad": [input_grad(64, 128, 3, 1, 1)],

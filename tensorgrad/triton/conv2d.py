@@ -15,7 +15,19 @@ import triton.language as tl
 from .matmul import HALF, tile_of
 from .runtime import FREE, cdiv, kernel, rung, steps
 from .shared.epilogue import activate
-from .shared.patches import Line, channels_last, coalesced, forward_lines, grouped, numbers_of, phases, pixel_of, place_in, tap_of
+from .shared.patches import (
+    Line,
+    channels_last,
+    coalesced,
+    forward_lines,
+    grouped,
+    numbers_of,
+    phases,
+    pixel_of,
+    place_in,
+    tap_of,
+    weight_steps,
+)
 from .shared.tiles import place_of_tile
 
 
@@ -97,14 +109,15 @@ def patches(precision: str, y: Any, x: Any, w: Any, after: tuple, activation: in
     ieee = precision == "ieee"
     residual = after[3]
     chunked = channels_last(x)
-    # Places of single numbers need registers, and so does what is added to float32.
-    roomy = chunked and (y.itemsize == 2 or residual is None)
-    bm, bn = tile_of(pixels, outputs, (64, 64) if ieee else (128, 128 if roomy else 64))
     step, whole = depth_of_step(channels, 16 if ieee else 128 // y.itemsize if chunked else 32)
+    # Places of single numbers need registers, and so does what is added to float32.
+    near = chunked and whole
+    roomy = near and (y.itemsize == 2 or residual is None)
+    bm, bn = tile_of(pixels, outputs, (128 if near or residual is None else 64, 128 if roomy else 64) if not ieee else (64, 64))
     conv2d_tile[cdiv(pixels, bm) * cdiv(outputs, bn) * groups](
-        y, x, w, *after, *steps(y), *steps(x), *steps(w), *((0, 0, 0, 0) if residual is None else steps(residual)), pixels, outputs,
+        y, x, w, *after, *steps(y), *steps(x), *weight_steps(w), *((0, 0, 0, 0) if residual is None else steps(residual)), pixels, outputs,
         channels, *numbers_of(rows, columns), ACTIVATION=activation, PRECISION=precision, WHOLE=whole, BM=bm, BN=bn, BK=step,
-        **resources(precision, bm, bn, whole and roomy))
+        **resources(precision, bm, bn, roomy))
 
 
 def resources(precision: str, bm: int, bn: int, roomy: bool) -> dict[str, int]:

@@ -93,6 +93,16 @@ def grouped(w: Any, groups: int) -> Any:
     return w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
 
 
+def weight_steps(w: Any) -> tuple[int, ...]:
+    """The steps of a grouped weight; one that is never taken is 0, which leaves the others' multiples as they are."""
+    return _weight_steps(w.shape, w.strides, w.itemsize)
+
+
+@lru_cache(4096)
+def _weight_steps(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> tuple[int, ...]:
+    return (*[s // size for s in strides[:3]], *[s // size if n > 1 else 0 for s, n in zip(strides[3:], shape[3:], strict=True)])
+
+
 def coalesced(w: Any) -> bool:
     """Whether neighbours in memory are neighbours in the channels, or the rows, of a weight."""
     _, r, c, _, _ = steps(w)
