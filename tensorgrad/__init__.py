@@ -28,6 +28,7 @@ from .constructors import constructors
 from .constructors import empty_strided as empty_strided
 from .constructors import frombuffer as frombuffer
 from .constructors import range as range
+from .constructors import set_default_tensor_type as set_default_tensor_type
 from .creation import *  # noqa: F403  (creation.py has __all__)
 from .determinism import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from .determinism import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
@@ -64,6 +65,7 @@ __version__ = "0.1.0"
 globals().update({name: op.call for op in dispatch._ops.values() if op.function for name in (op.name, *op.aliases)})
 globals().update({name: getattr(Tensor, name) for op in dispatch._ops.values() for name in op.twins()})
 globals().update(constructors("cpu", __name__))
+detach, detach_ = Tensor.detach, Tensor.detach_
 globals().update(dtypes.BY_NAME)  # float32, bfloat16, int64, bool, ...; also half, double, long, ...
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import dtypes
 from .creation import empty, shape_of, tensor
+from .device import set_default_device
 from .dtypes import dtype as DType
 from .tensor import Size, Tensor, as_device, wrap
 
@@ -37,6 +38,16 @@ class _OfType(type):
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, Tensor) and instance.dtype is cls.dtype and instance.device.type == cls.place
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """Make the dtype and the device of a constructor, such as `FloatTensor` or "torch.cuda.FloatTensor", the default ones."""
+    place, _, name = t.rpartition(".") if isinstance(t, str) else (getattr(t, "place", ""), "", getattr(t, "__name__", ""))
+    kind = NAMES.get(name.removesuffix("Tensor"))
+    if kind is None or not name.endswith("Tensor"):
+        raise TypeError(f"set_default_tensor_type: expected a constructor such as tensorgrad.FloatTensor, or its name, not {t!r}")
+    dtypes.set_default_dtype(kind)
+    set_default_device("cuda" if place.rpartition(".")[2] == "cuda" else "cpu")
 
 
 def constructors(place: str, module: str) -> dict[str, Any]:

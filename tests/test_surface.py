@@ -43,6 +43,20 @@ def test_a_default_device():
     assert tg.ones(2).device == "cpu"
 
 
+def test_a_default_type():
+    try:
+        tg.set_default_tensor_type("torch.DoubleTensor")
+        assert tg.ones(2).dtype is tg.float64
+        tg.set_default_tensor_type(tg.FloatTensor)
+        assert tg.ones(2).dtype is tg.float32
+    finally:
+        tg.set_default_dtype(tg.float32)
+        tg.set_default_device(None)
+    for wrong in ("FloatTensors", float, tg.LongTensor):
+        with pytest.raises(TypeError, match=r"set_default_(tensor_type|dtype): expected a"):
+            tg.set_default_tensor_type(wrong)
+
+
 def test_inquiries():
     x = tg.ones(2, 3)
     assert x.is_cpu

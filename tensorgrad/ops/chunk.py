@@ -15,6 +15,7 @@ class Chunk(Op):
     """A tuple of at most `chunks` views of dim `dim`, each of ceil(size / chunks) entries; the last may be shorter."""
 
     name = "chunk"
+    aliases = ("unsafe_chunk",)
     composite = True
 
     def forward(self, input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:

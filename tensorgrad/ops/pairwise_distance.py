@@ -16,7 +16,7 @@ class PairwiseDistance(Op):
 
     name = "pairwise_distance"
     autocast = ("", "float32")
-    function = method = False
+    method = False
     functional = True
     composite = True
 

@@ -16,7 +16,7 @@ class Split(Op):
     """A tuple of views of dim `dim`: parts of `split_size_or_sections` entries (the last may be shorter), or of the sizes in that list."""
 
     name = "split"
-    aliases = ("split_with_sizes",)
+    aliases = ("split_with_sizes", "unsafe_split", "unsafe_split_with_sizes")
     may_view = True
 
     def forward(self, ctx: Node, input: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
