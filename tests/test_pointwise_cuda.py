@@ -153,3 +153,17 @@ def test_what_cannot_be_computed_is_refused_before_the_launch():
         kernel.call(np.empty(3, np.float32), x, np.ones(2, np.float32))
     with pytest.raises(ValueError, match="add: the kernel computes float32 float64 float16 bfloat16"):
         kernel.call(np.empty(3, np.int32), x, x)
+
+
+@pytest.mark.parametrize("device", ["cpu", "emu"])
+def test_results_lie_as_the_operands_do(device):
+    """Dense operands of one shape in any order of their dims, as in PyTorch; what is broadcast or has gaps gives rows."""
+    rng = np.random.default_rng(0)
+    for values in (rng.standard_normal((2, 4, 5, 3)).transpose(0, 3, 1, 2), rng.standard_normal((4, 5)).T):
+        x, other = (tg.tensor(a, device=device) for a in (values, np.ascontiguousarray(values)))
+        assert not x.array.flags.c_contiguous
+        for y, want in ((tg.nn.functional.relu(x), np.maximum(values, 0)), (x + other, 2 * values), (x * 2.5, 2.5 * values)):
+            assert y.array.strides == x.array.strides
+            np.testing.assert_allclose(y.numpy(), want)
+        np.testing.assert_allclose((x + tg.ones(values.shape[-1], dtype=tg.float64, device=device)).numpy(), values + 1)
+        np.testing.assert_allclose(tg.nn.functional.relu(x[:, :2]).numpy(), np.maximum(values[:, :2], 0))
