@@ -163,6 +163,12 @@ def test_parametrizations():
     assert m.weight.tolist() == value.tolist()
     assert list(m.state_dict()) == ["bias", "weight"]
     assert original.shape == (3, 3)
+    parametrize.register_parametrization(twin, "bias", Doubled())
+    other = copy.deepcopy(twin)
+    parametrize.remove_parametrizations(other, "weight")
+    assert isinstance(other.weight, nn.Parameter)
+    assert other.bias.tolist() == twin.bias.tolist()
+    assert twin.weight.tolist() == np.eye(3).tolist()
     with pytest.raises(ValueError, match="no parametrization of 'weight'"):
         parametrize.remove_parametrizations(m, "weight")
     with pytest.raises(ValueError, match="no parameter or buffer 'w'"):

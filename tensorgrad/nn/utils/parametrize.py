@@ -96,6 +96,13 @@ def _property(name: str) -> property:
     return property(get, put)
 
 
+def _reclass(module: Module) -> None:
+    """Give a module the class with a property for each of its parametrized tensors: one of its own, which no copy of it shares."""
+    cls, names = type_before_parametrizations(module), list(module.parametrizations)
+    own = {"__module__": cls.__module__, "_before_parametrizations": cls} | {name: _property(name) for name in names}
+    module.__class__ = type(f"Parametrized{cls.__name__}", (cls,), own) if names else cls
+
+
 def register_parametrization(module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False) -> Module:
     """From now on `module.tensor_name` is what `parametrization` makes of the tensor it was, which stays as its `original`.
 
@@ -116,12 +123,9 @@ def register_parametrization(module: Module, tensor_name: str, parametrization: 
     parts = ParametrizationList([parametrization], tensor, unsafe)
     delattr(module, tensor_name)
     if not is_parametrized(module):
-        cls = type(module)
-        made = type(f"Parametrized{cls.__name__}", (cls,), {"__module__": cls.__module__, "_before_parametrizations": cls})
-        module.__class__ = made
         module.parametrizations = ModuleDict()
-    setattr(type(module), tensor_name, _property(tensor_name))
     module.parametrizations[tensor_name] = parts
+    _reclass(module)
     return module
 
 
@@ -143,11 +147,10 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
     kept, first = isinstance(getattr(parts, parts._names()[0]), Parameter), getattr(parts, parts._names()[0])
     with no_grad():
         value = parts() if leave_parametrized else first
-    delattr(type(module), tensor_name)
     del module.parametrizations[tensor_name]
+    _reclass(module)
     if not len(module.parametrizations):
         delattr(module, "parametrizations")
-        module.__class__ = type_before_parametrizations(module)
     setattr(module, tensor_name, Parameter(value.detach(), first.requires_grad) if kept else Buffer(value.detach()))
     return module
 
