@@ -174,6 +174,11 @@ def test_settings_that_scripts_make():
     assert cudnn.benchmark
     cudnn.benchmark = before
     assert not tg.backends.mps.is_available()
+    before = tg.backends.cuda.matmul.allow_tf32
+    tg.backends.cuda.matmul.allow_tf32 = True
+    assert tg.backends.cuda.matmul.allow_tf32
+    tg.backends.cuda.matmul.allow_tf32 = before
+    assert "permissions" not in tg.backends.NAMES
     assert "cudnn" not in tg.backends.NAMES
     tg.set_float32_matmul_precision("high")
     assert tg.get_float32_matmul_precision() == "high"

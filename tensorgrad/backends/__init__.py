@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import Any
 
 from .. import missing
 
@@ -26,4 +27,13 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
-__getattr__ = missing.of(__name__)
+_missing = missing.of(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "cuda":  # scripts write backends.cuda.matmul.allow_tf32 = True on any machine
+        try:
+            return load(name)
+        except (ImportError, RuntimeError):
+            return load("permissions")
+    return _missing(name)

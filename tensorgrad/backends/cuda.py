@@ -24,6 +24,7 @@ from .. import triton
 from ..arguments import mixed_devices, tensors_among
 from ..cuda import driver, memory, streams, transfers
 from ..device import device as Device
+from .permissions import matmul as matmul
 
 driver.require()
 try:
