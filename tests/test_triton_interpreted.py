@@ -22,6 +22,7 @@ if triton.absent() or not triton.INTERPRETED:
 
 import triton.language as tl
 
+from tensorgrad.ops.shared.attention import dropout_of
 from tensorgrad.ops.shared.philox import words
 from tensorgrad.triton.runtime import kernel
 from tensorgrad.triton.shared.philox import philox4x32_10
@@ -32,6 +33,13 @@ RUNGS = {(op, path): run for op, path, _, _, _, run, *_ in triton.load_kernels()
 def family(name):
     """A module of kernels by its file name."""
     return importlib.import_module(f"tensorgrad.triton.{name}")
+
+
+def forget_plans(module):
+    """Launches that were worked out before a test changed what they depend on."""
+    for value in vars(module).values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
 
 
 def normal(*shape, dtype=np.float32, seed=0):
@@ -107,7 +115,8 @@ def test_products_of_several_tiles(rung, shape, turned, dtype, monkeypatch):
     matmul = family("matmul")
     monkeypatch.setattr(matmul, "tile_of", lambda m, n, most: (16, 32))
     moved = []
-    monkeypatch.setattr(matmul, "descriptor", lambda *a, made=matmul.descriptor: moved.append(a) or made(*a))
+    monkeypatch.setattr(matmul, "layout", lambda *a, made=matmul.layout: moved.append(a) or made(*a))
+    forget_plans(matmul)
     m, k, n = shape
     x, y = (normal(b, a, dtype=dtype, seed=a).T if t else normal(a, b, dtype=dtype, seed=a)
             for t, a, b in zip(turned, (m, k), (k, n), strict=True))
@@ -288,3 +297,60 @@ def test_the_family_makes_losses_without_scores_and_gradients_with_them(needs, m
     with tg.kernels.use("linear_cross_entropy", "triton/v03_fused_linear"), pytest.raises(NoKernel, match="makes losses alone") if needs \
             else nullcontext():
         fn.linear_cross_entropy(x, w, tg.tensor(np.arange(5), device="emu"))
+
+
+ATTENTION = [("triton/v01_flash", np.float32, 40, 50), ("triton/v02_flash_tensor_core", ml_dtypes.bfloat16, 150, 90)]
+
+
+@pytest.mark.parametrize(("path", "dtype", "queries", "keys"), ATTENTION, ids=str)
+def test_attention_drops_the_same_weights_in_every_tile(path, dtype, queries, keys):
+    """Several tiles along queries and keys, forward and backward, on seeds and blocks of more than 32 bits."""
+    attention, backward = (OPS[name].reference for name in ("attention", "attention_backward"))
+    q, k, v, g = (normal(1, h, n, 16, dtype=dtype, seed=n + h) for h, n in ((2, queries), (1, keys), (1, keys), (2, queries)))
+    options = True, 0.25, 0.3, (2**63 + 5, 2**32 - 2)
+    wide = [x.astype(np.float64) for x in (g, q, k, v)]
+    out, lse = np.full_like(q, np.nan), np.full(q.shape[:3], np.nan, np.float32)
+    drawn = dropout_of(*options[2:])
+    RUNGS["attention", path](out, lse, q, k, v, None, 1, 0.25, *drawn)
+    want = attention(*wide[1:], None, *options)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-2
+    near(out, want, tolerance)
+    got = [np.full_like(x, np.nan) for x in (q, k, v)]
+    RUNGS["attention_backward", path](*got, np.full(1000, np.nan, np.float32), g, q, k, v, out, lse, None, 1, 0.25, *drawn)
+    for a, b in zip(got, backward(*wide, None, None, None, *options), strict=True):
+        near(a, b, tolerance)
+
+
+@pytest.mark.parametrize(("heads", "key_heads", "queries", "causal"), [(2, 2, 1, 0), (8, 2, 1, 0), (6, 1, 3, 0), (2, 1, 2, 1)])
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=str)
+def test_few_queries_and_many_keys(heads, key_heads, queries, causal, dtype):
+    """Parts of several tiles each, some of nothing; heads that share keys fill a program's rows, or more than one program's."""
+    q, k, v = (normal(2, h, n, 24, dtype=dtype, seed=n) for h, n in ((heads, queries), (key_heads, 300), (key_heads, 300)))
+    mask = np.random.default_rng(0).random((2, heads, queries, 300)) < 0.8
+    mask[0, :, :, 100:] = False
+    out, lse = np.full_like(q, np.nan), np.full(q.shape[:3], np.nan, np.float32)
+    RUNGS["attention", "triton/decode"](out, lse, q, k, v, mask, causal, 0.25, np.full((3, lse.size, 26), np.nan, np.float32))
+    want = OPS["attention"].reference(*(x.astype(np.float64) for x in (q, k, v)), mask, bool(causal), 0.25)
+    near(out, want, 1e-5 if dtype == np.float32 else 1e-2)
+    assert np.isfinite(lse).all()
+
+
+@pytest.mark.parametrize("ends", [(20, 20, 61), (0, 33, 50), (7, 8, 9)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=str)
+def test_groups_of_several_tiles(ends, dtype, monkeypatch):
+    """Fewer programs than tiles, groups of none, one and several tiles; rows beyond the last group are zeros."""
+    module = family("grouped_mm")
+    monkeypatch.setattr(module, "tile_of", lambda half: (16, 16, 16))
+    forget_plans(module)
+    run = RUNGS["grouped_mm", "triton/v07_double_buffered" if dtype == np.float32 else "triton/v10_persistent"]
+    offs = np.array(ends, np.int32)
+    a, b, c = normal(61, 40, dtype=dtype), normal(3, 40, 37, dtype=dtype, seed=1), normal(61, 37, dtype=dtype, seed=2)
+    rows, inner = np.full((61, 37), np.nan, dtype), np.full((3, 40, 37), np.nan, dtype)
+    run(rows, a, b, offs)
+    run(inner, a.T, c, offs)
+    reference = OPS["grouped_mm"].reference
+    a, b, c = (x.astype(np.float64) for x in (a, b, c))
+    tolerance = 1e-6 if dtype == np.float32 else 6e-3
+    near(rows, reference(a, b, offs), tolerance)
+    near(inner, reference(a.T, c, offs), tolerance)
+    forget_plans(module)

@@ -5,6 +5,7 @@ the op's kernels take it; T stands for the rung's dtype.
 """
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,6 +39,41 @@ def made(call, dtype):
     return [a(np.dtype(dtype)) if callable(a) else a for a in call]
 
 
+class FunctionOfArrays(Exception):
+    """Asked of an array that has none."""
+
+
+class Quick:
+    """An array whose attributes are as quick to get as those of CuPy's, and without functions: for timing."""
+
+    def __init__(self, memory):
+        self.memory, self.data = memory, memory.data
+        self.shape, self.strides, self.dtype = memory.shape, memory.strides, memory.dtype
+        self.ndim, self.itemsize, self.size = memory.ndim, memory.itemsize, memory.size
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        raise FunctionOfArrays
+
+    def __getattr__(self, name):
+        raise FunctionOfArrays(name)
+
+
+def cost(run, enough=0.0, calls=50, batches=100):
+    """Seconds of a call: the least of many batches, for the machine may be busy; no more of them once it is as little as `enough`."""
+    best = float("inf")
+    for _ in range(batches):
+        start = time.perf_counter()
+        for _ in range(calls):
+            run()
+        best = min(best, (time.perf_counter() - start) / calls)
+        if best <= enough:
+            break
+    return best
+
+
 ROWS, LONG, COLUMNS = (64, 1000, 1), (4, 20000, 1), (2, 100, 50)
 
 
@@ -66,18 +102,28 @@ def wide(*shape):
 NORMED = [(64, 1000), (4, 20000)]
 
 
-def attention(d, causal, masked=False):
+KEPT = 0, 0, 2**32, 1.0  # no dropout: the seed, the first block, the bound of words, the factor
+DROPPED = 5, 7, 2**31, 2.0
+
+
+def attention(d, causal, masked=False, dropout=KEPT):
     """The arguments of attention with 4 heads on 2 of keys: forward."""
     mask = [array(2, 4, 150, 200, dtype=np.bool_)] if masked else [None]
     q, k = (2, 4, 150, d), (2, 2, 200, d)
-    return [array(*q), wide32(2, 4, 150), array(*q), array(*k), array(*k), *mask, causal, 0.125, 0, 0, 2**32, 1.0]
+    return [array(*q), wide32(2, 4, 150), array(*q), array(*k), array(*k), *mask, causal, 0.125, *dropout]
 
 
-def attention_backward(d, causal):
+def attention_backward(d, causal, dropout=KEPT):
     """The same backward."""
     q, k = (2, 4, 150, d), (2, 2, 200, d)
     arrays = [array(*shape) for shape in (q, q, k, k, q)]
-    return [array(*q), array(*k), array(*k), wide32(100000), *arrays, wide32(2, 4, 150), None, causal, 0.125, 0, 0, 2**32, 1.0]
+    return [array(*q), array(*k), array(*k), wide32(100000), *arrays, wide32(2, 4, 150), None, causal, 0.125, *dropout]
+
+
+def decoding(d, causal):
+    """A query for each of 8 heads on 2 of keys, which 4 programs share."""
+    q, k = (2, 8, 1, d), (2, 2, 1000, d)
+    return [array(*q), wide32(2, 8, 1), array(*q), array(*k), array(*k), None, causal, 0.125, wide32(4, 16, d + 2)]
 
 
 def wide32(*shape):
@@ -202,9 +248,6 @@ CALLS = {
     "bag_max": [[array(500, 768), numbers(500, 768), numbers(501), numbers(64), array(64, 768), numbers(64), numbers(64)]],
     "rotary_embedding": [[array(2, 4, 100, 64), array(2, 4, 100, 64), wide32(100, 32), wide32(100, 32), turned, 0] for turned in (0, 1)],
     "row_dots": [[array(64), array(500, 768), array(500, 768), numbers(64), numbers(64)]],
-    "attention": [attention(64, 0), attention(128, 1), attention(64, 0, masked=True)],
-    "attention_backward": [attention_backward(64, 0), attention_backward(128, 1)],
-    "attention_backward v01_flash": [attention_backward(64, 0)],
     "conv2d": [conv2d(64, 128, 3, 1, 1)],
     "conv2d depthwise": [conv2d(32, 32, 3, 1, 1, 32)],
     "conv2d v03_tensor_core": [conv2d(64, 128, 1, 2, 0), conv2d(3, 64, 7, 2, 3, size=31, of=array)],
@@ -222,6 +265,12 @@ CALLS = {
     "pool_scatter": [[images(2, 64, 29, 29), images(2, 64, 14, 14), indices(images, 2, 64, 14, 14, np.int32), *[indices(array, 29)] * 4]],
     "pool_gather": pooled([images(2, 64, 29, 29), indices(images, 2, 64, 14, 14)]),
     "resample": pooled([images(2, 64, 29, 29), *[indices(array, 15), indices(array, 28), wide(28)] * 2]),
+    "attention": [attention(64, 0), attention(128, 1), attention(64, 0, masked=True), attention(64, 1, dropout=DROPPED)],
+    "attention decode": [decoding(64, 0), decoding(128, 1)],
+    "attention_backward": [attention_backward(64, 0), attention_backward(128, 1), attention_backward(64, 1, dropout=DROPPED)],
+    "attention_backward v01_flash": [attention_backward(64, 0), attention_backward(64, 1, dropout=DROPPED)],
+    "grouped_mm": [[array(300, 256), array(300, 128), array(3, 128, 256), array(3, dtype=np.int32)],
+                   [array(3, 128, 256), array(128, 300), array(300, 256), array(3, dtype=np.int32)]],
     "layer_norm": [[array(r, n), wide(r), wide(r), array(r, n), array(n), array(n), 1e-5] for r, n in NORMED],
     "rms_norm": [[array(r, n), wide(r), array(r, n), array(n), 1e-5] for r, n in NORMED],
     "norm_backward": [[array(r, n), array(n), array(n), wide(3, 2, n), array(r, n), array(r, n), array(n), wide(r), wide(r)]

@@ -2,9 +2,9 @@
 //
 // A Kernel keeps a variant for each context, kinds of arguments and constants it has been called with. The first call of a kind asks
 // Python for the machine code, and loads it; any later one costs a look into the table and cuLaunchKernel. Parameters are packed into
-// a buffer on the stack, so threads do not meet.
+// a buffer on the stack, so threads do not meet. What does not change from call to call can be bound, and is read once.
 #include <algorithm>
-#include <cstddef>
+#include <memory>
 #include <unordered_map>
 
 #include "arguments.h"
@@ -37,11 +37,20 @@ struct Kernel {
     std::unordered_map<std::string, Variant>* variants;
 };
 
+// The end of a call, read once: its last arguments, which are numbers or None, and its constants.
+struct Tail {
+    std::vector<Argument> arguments;
+    std::vector<py::object> constants;
+    py::object names;
+    std::string key;  // of both
+};
+
 struct Launch {  // kernel[grid]
     PyObject_HEAD
     vectorcallfunc vectorcall;
     Kernel* kernel;
     int64_t grid[3];
+    Tail* tail;  // null: each call has its own
 };
 
 // Adds a constant to a variant's key, so that no two of them give the same bytes.
@@ -72,8 +81,25 @@ void add_constant(std::string& key, PyObject* name, PyObject* value) {
     }
 }
 
+// The constants of a call: their values, and their names or null.
+struct Constants {
+    PyObject* const* values;
+    PyObject* names;
+    Py_ssize_t count() const { return names ? PyTuple_GET_SIZE(names) : 0; }
+    PyObject* name(Py_ssize_t i) const { return PyTuple_GET_ITEM(names, i); }
+};
+
+void add_constants(std::string& key, const Constants& constants) {
+    for (Py_ssize_t i = 0; i < constants.count(); ++i) add_constant(key, constants.name(i), constants.values[i]);
+}
+
+void add_trait(std::string& key, const Argument& a) {
+    key.append(reinterpret_cast<const char*>(&a.trait), sizeof(Trait));
+    if (a.trait.kind == 't') key.append(reinterpret_cast<const char*>(a.descriptor->layout->block), a.descriptor->layout->rank * sizeof(int64_t));
+}
+
 // Compiles and loads what this call needs.
-Variant make(Kernel* k, const std::vector<Argument>& args, PyObject* const* constants, PyObject* kwnames) {
+Variant make(Kernel* k, const std::vector<Argument>& args, const Constants& constants) {
     py::list types, divisible;
     py::dict given;
     for (const Argument& a : args) {
@@ -82,7 +108,7 @@ Variant make(Kernel* k, const std::vector<Argument>& args, PyObject* const* cons
     }
     py::list ones;
     for (const Argument& a : args) ones.append(a.trait.kind == '1' ? py::object(py::int_(1)) : py::object(py::none()));
-    for (Py_ssize_t i = 0; kwnames && i < PyTuple_GET_SIZE(kwnames); ++i) given[PyTuple_GET_ITEM(kwnames, i)] = py::handle(constants[i]);
+    for (Py_ssize_t i = 0; i < constants.count(); ++i) given[constants.name(i)] = py::handle(constants.values[i]);
     const py::object made = py::reinterpret_borrow<py::object>(k->compile)(driver::chip(), types, divisible, ones, given);
     Variant v{};
     const std::string image = made.attr("cubin").cast<std::string>(), name = made.attr("name").cast<std::string>();
@@ -130,8 +156,9 @@ struct Parameters {
             case 'f': return add(float(a.real));
             case 't': {
                 encode(*a.descriptor, copies.at(descriptor++), place(128, 64));
-                for (const int64_t n : a.descriptor->shape) add(int32_t(n));
-                for (const int64_t n : a.descriptor->strides) add(n);
+                const Layout& l = *a.descriptor->layout;
+                for (size_t i = 0; i < l.rank; ++i) add(int32_t(l.shape[i]));
+                for (size_t i = 0; i < l.rank; ++i) add(l.strides[i]);
                 return;
             }
             default: add(a.word);
@@ -151,16 +178,23 @@ void launch(Launch* l, PyObject* const* args, Py_ssize_t n, PyObject* kwnames) {
     key.assign(reinterpret_cast<const char*>(&context), sizeof context);
     for (Py_ssize_t i = 0; i < n; ++i) {
         read_.push_back(read(args[i]));
-        key.append(reinterpret_cast<const char*>(&read_.back().trait), sizeof(Trait));
-        if (const Argument& a = read_.back(); a.trait.kind == 't')
-            key.append(reinterpret_cast<const char*>(a.descriptor->block.data()), a.descriptor->block.size() * sizeof(int64_t));
+        add_trait(key, read_.back());
     }
-    for (Py_ssize_t i = 0; kwnames && i < PyTuple_GET_SIZE(kwnames); ++i) add_constant(key, PyTuple_GET_ITEM(kwnames, i), args[n + i]);
+    Constants constants{args + n, kwnames};
+    if (const Tail* tail = l->tail) {
+        if (kwnames) throw std::invalid_argument("the constants of this launch are bound already");
+        read_.insert(read_.end(), tail->arguments.begin(), tail->arguments.end());
+        if (read_.size() > size_t(MAX_ARGUMENTS)) throw std::invalid_argument("too many arguments");
+        constants = {reinterpret_cast<PyObject* const*>(tail->constants.data()), tail->names.ptr()};
+        key += tail->key;
+    } else {
+        add_constants(key, constants);
+    }
     auto found = k->variants->find(key);
     if (found == k->variants->end()) {
         const std::vector<Argument> mine = read_;  // Python runs in between, and may launch
         const std::string my_key = key;
-        found = k->variants->emplace(my_key, make(k, mine, args + n, kwnames)).first;  // another thread may have been faster
+        found = k->variants->emplace(my_key, make(k, mine, constants)).first;  // another thread may have been faster
         read_ = mine;
     }
     const Variant& v = found->second;
@@ -185,29 +219,66 @@ void launch(Launch* l, PyObject* const* args, Py_ssize_t n, PyObject* kwnames) {
                                                     std::to_string(v.threads) + " threads, " + std::to_string(v.shared) + " bytes of shared memory");
 }
 
-PyObject* launch_call(PyObject* self, PyObject* const* args, size_t flags, PyObject* kwnames) {
-    auto* l = reinterpret_cast<Launch*>(self);
+PyTypeObject kernel_type{}, launch_type{};  // filled in below
+
+// Runs a function; what it throws becomes Python's exception, with the kernel's name in front.
+template <class F> PyObject* guarded(Kernel* kernel, F function) {
     try {
-        launch(l, args, PyVectorcall_NARGS(flags), kwnames);
+        return function();
     } catch (py::error_already_set& e) {
         e.restore();
-        return nullptr;
     } catch (const std::runtime_error& e) {
-        PyErr_Format(PyExc_RuntimeError, "%U: %s", l->kernel->name, e.what());
-        return nullptr;
+        PyErr_Format(PyExc_RuntimeError, "%U: %s", kernel->name, e.what());
     } catch (const std::exception& e) {
-        PyErr_Format(PyExc_ValueError, "%U: %s", l->kernel->name, e.what());
-        return nullptr;
+        PyErr_Format(PyExc_ValueError, "%U: %s", kernel->name, e.what());
     }
-    Py_RETURN_NONE;
+    return nullptr;
+}
+
+PyObject* launch_call(PyObject* self, PyObject* const* args, size_t flags, PyObject* kwnames) {
+    auto* l = reinterpret_cast<Launch*>(self);
+    return guarded(l->kernel, [&] {
+        launch(l, args, PyVectorcall_NARGS(flags), kwnames);
+        return Py_NewRef(Py_None);
+    });
+}
+
+PyObject* make_launch(Kernel* kernel, const int64_t (&grid)[3], std::unique_ptr<Tail> tail) {
+    auto* l = PyObject_New(Launch, &launch_type);
+    if (!l) return nullptr;
+    l->vectorcall = launch_call;
+    l->kernel = reinterpret_cast<Kernel*>(Py_NewRef(reinterpret_cast<PyObject*>(kernel)));
+    std::copy(grid, grid + 3, l->grid);
+    l->tail = tail.release();
+    return reinterpret_cast<PyObject*>(l);
+}
+
+// launch.bind(*last arguments, **constants): a launch that is called with the arguments before them.
+PyObject* launch_bind(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* kwnames) {
+    auto* l = reinterpret_cast<Launch*>(self);
+    return guarded(l->kernel, [&] {
+        if (l->tail) throw std::invalid_argument("this launch is bound already");
+        auto tail = std::make_unique<Tail>();
+        for (Py_ssize_t i = 0; i < n; ++i) {
+            tail->arguments.push_back(read(args[i]));
+            if (const char kind = tail->arguments.back().trait.kind; kind == 'p' || kind == 't')
+                throw std::invalid_argument("bind takes numbers and None; arrays are given to each call");
+            add_trait(tail->key, tail->arguments.back());
+        }
+        const Constants constants{args + n, kwnames};
+        add_constants(tail->key, constants);
+        for (Py_ssize_t i = 0; i < constants.count(); ++i) tail->constants.push_back(py::reinterpret_borrow<py::object>(constants.values[i]));
+        tail->names = py::reinterpret_borrow<py::object>(kwnames);
+        return make_launch(l->kernel, l->grid, std::move(tail));
+    });
 }
 
 void launch_dealloc(PyObject* self) {
-    Py_DECREF(reinterpret_cast<Launch*>(self)->kernel);
+    auto* l = reinterpret_cast<Launch*>(self);
+    delete l->tail;
+    Py_DECREF(l->kernel);
     PyObject_Free(self);
 }
-
-PyTypeObject kernel_type{}, launch_type{};  // filled in below
 
 PyObject* kernel_subscript(PyObject* self, PyObject* grid) {
     int64_t sizes[3] = {1, 1, 1};
@@ -222,17 +293,15 @@ PyObject* kernel_subscript(PyObject* self, PyObject* grid) {
             return PyErr_Format(PyExc_ValueError, "%U: dim %zd of the grid is %lld, which is not from 0 to %lld", reinterpret_cast<Kernel*>(self)->name,
                                 i, (long long)(sizes[i]), (long long)(MOST[i]));
     }
-    auto* l = PyObject_New(Launch, &launch_type);
-    if (!l) return nullptr;
-    l->vectorcall = launch_call;
-    l->kernel = reinterpret_cast<Kernel*>(Py_NewRef(self));
-    std::copy(sizes, sizes + 3, l->grid);
-    return reinterpret_cast<PyObject*>(l);
+    return make_launch(reinterpret_cast<Kernel*>(self), sizes, nullptr);
 }
 
 PyObject* kernel_repr(PyObject* self) { return PyUnicode_FromFormat("<Triton kernel %U>", reinterpret_cast<Kernel*>(self)->name); }
 
 PyMappingMethods kernel_mapping{nullptr, kernel_subscript, nullptr};
+PyMethodDef launch_methods[] = {{"bind", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(launch_bind)), METH_FASTCALL | METH_KEYWORDS,
+                                 "A launch whose last arguments, numbers or None, and constants are in place: it is called with those before them"},
+                                {nullptr, nullptr, 0, nullptr}};
 
 void make_types() {
     Py_SET_REFCNT(reinterpret_cast<PyObject*>(&kernel_type), 1);
@@ -248,6 +317,7 @@ void make_types() {
     launch_type.tp_vectorcall_offset = offsetof(Launch, vectorcall);
     launch_type.tp_call = PyVectorcall_Call;
     launch_type.tp_dealloc = launch_dealloc;
+    launch_type.tp_methods = launch_methods;
     if (PyType_Ready(&kernel_type) < 0 || PyType_Ready(&launch_type) < 0) throw py::error_already_set();
 }
 
@@ -269,6 +339,7 @@ PYBIND11_MODULE(_launcher, m) {
     using namespace tg::launcher;
     m.doc() = "Launches Triton's kernels through the CUDA driver";
     make_types();
+    make_descriptor_types();
     bfloat16_number = py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16")).num();
     m.def("kernel", make_kernel, py::arg("name"), py::arg("compile"),
           "A kernel: kernel[grid](*arguments, **constants). compile(chip, types, divisible by 16, ones, constants) gives the machine code");
@@ -277,6 +348,6 @@ PYBIND11_MODULE(_launcher, m) {
     m.def("set_allocator", [](const py::object& f) { allocate = f.inc_ref().ptr(); }, py::arg("allocate"),
           "Where memory to work in comes from: a function of a number of bytes that gives something with a `ptr`");
     m.def("multiprocessors", [] { tg::driver::context(); return tg::driver::attribute(tg::driver::MULTIPROCESSORS); }, "Of the current device");
-    py::class_<Descriptor>(m, "Descriptor", "An array and the block of it that a kernel moves at once: a CUtensorMap when it is launched")
-        .def(py::init<const py::object&, std::vector<int64_t>>(), py::arg("array"), py::arg("block"));
+    m.def("layout", make_layout, py::arg("shape"), py::arg("strides"), py::arg("itemsize"), py::arg("block"),
+          "How arrays lie in memory, and the block of them that a kernel moves at once: layout(array) is a descriptor, a CUtensorMap when it is launched");
 }

@@ -54,7 +54,7 @@ class Attention(Op):
     name = "attention"
     function = method = False
     defaults = ("cpu/flash", "cpu/naive", "cuda/decode", "cuda/v03_flash_hopper", "cuda/v02_flash_tensor_core", "cuda/v01_flash",
-                "cuda/v00_naive")
+                "cuda/v00_naive", "triton/decode")
 
     def forward(self, ctx: Node, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, is_causal: bool,
                 scale: float, dropout_p: float = 0.0, state: tuple[int, int] = (0, 0)) -> Tensor:
@@ -82,17 +82,17 @@ class Attention(Op):
             without_dropout = rest[:-4]
             call(out, lse, q, k, *without_dropout, xp.empty((parts_of(q, k), lse.size, out.shape[3] + 2), np.float32))
 
-        return {"cuda/v00_naive": naive, "cuda/decode": decode}.get(path, call)
+        return {"cuda/v00_naive": naive, "cuda/decode": decode, "triton/decode": decode}.get(path, call)
 
     def supports(self, kernel: dispatch.Kernel, *info: Any) -> str | None:
         if info and kernel.path == "cuda/v03_flash_hopper" and info[0].head > 256 and (info[0].masked or info[0].dropping):
             return "takes masks and dropout for heads of up to 256 bytes only, these have more"
-        if info and (kernel.path == "cuda/decode" or kernel.family == "triton") and info[0].dropping:
+        if info and kernel.rung == "decode" and info[0].dropping:
             return "has no dropout"
         return holds_heads(kernel, info[0], HEAD_BYTES) if info else None
 
     def suits(self, kernel: dispatch.Kernel, *info: Any) -> bool:
-        return kernel.path != "cuda/decode" or info[0].few
+        return kernel.rung != "decode" or info[0].few
 
     @rung("cpu/naive", writes=(0, 1))
     def in_numpy(self, out: Any, lse: Any, q: Any, k: Any, v: Any, mask: Any, causal: int, scale: float, seed: int,

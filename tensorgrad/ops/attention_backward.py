@@ -62,8 +62,6 @@ class AttentionBackward(Op):
         return *second, None, None, None
 
     def supports(self, kernel: dispatch.Kernel, *info: Any) -> str | None:
-        if info and kernel.family == "triton" and info[0].dropping:
-            return "has no dropout"
         return holds_heads(kernel, info[0], HEAD_BYTES) if info else None
 
     @rung("cpu/naive", writes=(0, 1, 2, 3))

@@ -6,12 +6,11 @@ Figures: not yet measured on a GPU.
 """
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import triton.language as tl
 
-from .runtime import FREE, address_of, cdiv, descriptor, kernel, multiprocessors, power_of_2, rung
+from .runtime import FREE, Form, address_of, cdiv, forms, kernel, layout, multiprocessors, plan, power_of_2, rung
 from .shared.epilogue import finished
 from .shared.product import grid_of_batches, launches, steps_of
 from .shared.tiles import part_of_sum, place_of_tile
@@ -20,8 +19,8 @@ HALF = "float16 bfloat16"
 
 
 @kernel
-def matmul_tile(C, A, B, D, E, M, N, K, batches, cb, ci, cm, cn, ab, ai, am, ak, bb, bi, bk, bn, db, di, dm, dn, eb, ei, em, en,
-                alpha, beta, ACTIVATION: tl.constexpr, PRECISION: tl.constexpr, EVEN: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+def matmul_tile(C, A, B, D, E, alpha, beta, M, N, K, batches, cb, ci, cm, cn, ab, ai, am, ak, bb, bi, bk, bn, db, di, dm, dn, eb, ei,
+                em, en, ACTIVATION: tl.constexpr, PRECISION: tl.constexpr, EVEN: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
                 BK: tl.constexpr):
     tiles = tl.cdiv(M, BM) * tl.cdiv(N, BN)
     number = tl.program_id(0) // tiles
@@ -55,7 +54,7 @@ def matmul_part(P, A, B, M, N, K, batches, length, ab, ai, am, ak, bb, bi, bk, b
 
 
 @kernel
-def matmul_sum_parts(C, P, D, E, M, N, batches, parts, all_parts, cb, ci, cm, cn, db, di, dm, dn, eb, ei, em, en, alpha, beta,
+def matmul_sum_parts(C, P, D, E, alpha, beta, M, N, batches, parts, all_parts, cb, ci, cm, cn, db, di, dm, dn, eb, ei, em, en,
                      ACTIVATION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
     across = tl.cdiv(N, BN)
     tiles = tl.cdiv(M, BM) * across
@@ -77,7 +76,7 @@ def matmul_sum_parts(C, P, D, E, M, N, batches, parts, all_parts, cb, ci, cm, cn
 
 
 @kernel
-def matmul_hopper(C, a_map, b_map, D, E, M, N, K, cm, cn, dm, dn, em, en, alpha, beta, ACTIVATION: tl.constexpr, PRECISION: tl.constexpr,
+def matmul_hopper(C, a_map, b_map, D, E, alpha, beta, M, N, K, cm, cn, dm, dn, em, en, ACTIVATION: tl.constexpr, PRECISION: tl.constexpr,
                   A_TURNED: tl.constexpr, B_TURNED: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
     # Where programs are fewer than tiles they stay and take tile after tile.
     for tile in range(tl.program_id(0), tl.cdiv(M, BM) * tl.cdiv(N, BN), tl.num_programs(0)):
@@ -105,43 +104,58 @@ def resources(precision: str, bm: int, bn: int, even: bool) -> dict[str, int]:
     return {"num_warps": 8 if bm * bn >= 128 * 128 else 4, "num_stages": 3}
 
 
+@plan
+def plan_tiles(precision: str, most: tuple[int, int], step: int, arrays: tuple, activation: int) -> Any:
+    """The launch of v07 and v08 for C, A, B, D and E of these forms."""
+    c, a, *_ = arrays
+    (*_, m, n), k = c[0], a[0][-1]
+    bm, bn = tile_of(m, n, most)
+    count, inner = grid_of_batches(c[0])
+    return matmul_tile[cdiv(m, bm) * cdiv(n, bn) * count].bind(
+        m, n, k, inner, *[s for form in arrays for s in steps_of(form)], ACTIVATION=activation, PRECISION=precision, EVEN=k % step == 0,
+        BM=bm, BN=bn, BK=step, **resources(precision, bm, bn, k % step == 0))
+
+
 def by_pointers(precision: str, most: tuple[int, int], step: int, out: Any, x: Any, y: Any, d: Any = None, e: Any = None, alpha: Any = None,
                 beta: Any = None, activation: int = 0) -> None:
     """v07 and v08: any memory layout, any batch."""
-    for c, a, b, d_, e_ in launches(out, x, y, d, e):
-        m, n, k = c.shape[-2], c.shape[-1], a.shape[-1]
-        bm, bn = tile_of(m, n, most)
-        count, inner = grid_of_batches(c)
-        matmul_tile[cdiv(m, bm) * cdiv(n, bn) * count](
-            c, a, b, d_, e_, m, n, k, inner, *steps_of(c), *steps_of(a), *steps_of(b), *steps_of(d_), *steps_of(e_), alpha, beta,
-            ACTIVATION=activation, PRECISION=precision, EVEN=k % step == 0, BM=bm, BN=bn, BK=step,
-            **resources(precision, bm, bn, k % step == 0))
+    for arrays in launches(out, x, y, d, e):
+        plan_tiles(precision, most, step, forms(*arrays), activation)(*arrays, alpha, beta)
+
+
+@plan
+def plan_parts(arrays: tuple, parts: Form, activation: int) -> tuple[Any, Any]:
+    """The launches of split_k for C, A, B, D and E and the parts: products, then their sums."""
+    c, a, b, d, e = arrays
+    (*_, m, n), k, half = c[0], a[0][-1], c[2] == 2
+    most, step, precision = ((128, 128), 64, "tf32") if half else ((64, 64), 16, "ieee")
+    bm, bn = tile_of(m, n, most)
+    count, inner = grid_of_batches(c[0])
+    number, each = parts[0]
+    length = cdiv(cdiv(k, number), step) * step
+    products = matmul_part[cdiv(m, bm) * cdiv(n, bn) * count, number].bind(
+        m, n, k, inner, length, *steps_of(a), *steps_of(b), each, PRECISION=precision, EVEN=k % step == 0, BM=bm, BN=bn, BK=step,
+        **resources(precision, bm, bn, k % step == 0))
+    bm, bn = tile_of(m, n, (16, 64))
+    sums = matmul_sum_parts[cdiv(m, bm) * cdiv(n, bn) * count].bind(
+        m, n, inner, number, each, *steps_of(c), *steps_of(d), *steps_of(e), ACTIVATION=activation, BM=bm, BN=bn, num_warps=4, maxnreg=FREE)
+    return products, sums
 
 
 def by_parts(out: Any, x: Any, y: Any, *rest: Any) -> None:
     """split_k: the last argument is memory for the parts, (parts, at least C's size) in float32."""
     *after, parts = rest
     d, e, alpha, beta, activation = after or (None, None, None, None, 0)
-    half = out.dtype.itemsize == 2
-    most, step = ((128, 128), 64) if half else ((64, 64), 16)
-    for c, a, b, d_, e_ in launches(out, x, y, d, e):
-        m, n, k = c.shape[-2], c.shape[-1], a.shape[-1]
-        bm, bn = tile_of(m, n, most)
-        count, inner = grid_of_batches(c)
-        tiles, each = cdiv(m, bm) * cdiv(n, bn) * count, parts.shape[1]
-        length = cdiv(cdiv(k, parts.shape[0]), step) * step
-        matmul_part[tiles, parts.shape[0]](
-            parts, a, b, m, n, k, inner, length, *steps_of(a), *steps_of(b), each, PRECISION="tf32" if half else "ieee", EVEN=k % step == 0,
-            BM=bm, BN=bn, BK=step, **resources("tf32" if half else "ieee", bm, bn, k % step == 0))
-        bm, bn = tile_of(m, n, (16, 64))
-        matmul_sum_parts[cdiv(m, bm) * cdiv(n, bn) * count](
-            c, parts, d_, e_, m, n, inner, parts.shape[0], each, *steps_of(c), *steps_of(d_), *steps_of(e_), alpha, beta,
-            ACTIVATION=activation, BM=bm, BN=bn, num_warps=4, maxnreg=FREE)
+    for arrays in launches(out, x, y, d, e):
+        products, sums = plan_parts(forms(*arrays), *forms(parts), activation)
+        c, a, b, d_, e_ = arrays
+        products(parts, a, b)
+        sums(c, parts, d_, e_, alpha, beta)
 
 
-@lru_cache(4096)
-def movable(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> bool | None:
+def movable(form: Form) -> bool | None:
     """Whether tensor memory access moves a matrix: False by rows, True by columns (the matrix turned), None not at all."""
+    shape, strides, size = form
     if len(shape) != 2 or 0 in shape or max(shape) >= 1 << 31:
         return None
     down, right = strides
@@ -151,24 +165,33 @@ def movable(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> bool
     return None
 
 
+@plan
+def plan_hopper(persistent: bool, precision: str, arrays: tuple, added: bool, activation: int) -> tuple[Any, Any, Any] | None:
+    """The launch of v09 or v10, and the layouts of A and B; None where these cannot be moved so."""
+    c, a, b, d, e = arrays
+    a_turned, b_turned = movable(a), movable(b)
+    if a_turned is None or b_turned is None:
+        return None
+    (m, n), k, step = c[0], a[0][1], 128 // c[2]
+    bm, bn = tile_of(m, n, (128, step * 2) if added else (128, 256))  # what is added needs registers too
+    tiles = cdiv(m, bm) * cdiv(n, bn)
+    maps = [layout(shape[::-1], strides[::-1], size, block[::-1]) if turned else layout(shape, strides, size, block)
+            for (shape, strides, size), turned, block in ((a, a_turned, (bm, step)), (b, b_turned, (step, bn)))]
+    launch = matmul_hopper[min(tiles, multiprocessors()) if persistent else tiles].bind(
+        m, n, k, *steps_of(c)[2:], *steps_of(d)[2:], *steps_of(e)[2:], ACTIVATION=activation, PRECISION=precision, A_TURNED=a_turned,
+        B_TURNED=b_turned, BM=bm, BN=bn, BK=step, num_warps=8 if bm == 128 else 4, num_stages=3)
+    return launch, *maps
+
+
 def by_tensor_memory(persistent: bool, precision: str, out: Any, x: Any, y: Any, d: Any = None, e: Any = None, alpha: Any = None,
                      beta: Any = None, activation: int = 0) -> None:
     """v09 and v10: Hopper's tensor memory access brings the tiles."""
-    a_turned, b_turned = movable(x.shape, x.strides, x.itemsize), movable(y.shape, y.strides, y.itemsize)
-    if a_turned is None or b_turned is None or address_of(x) % 16 or address_of(y) % 16:
+    found = plan_hopper(persistent, precision, forms(out, x, y, d, e), alpha is not None, activation)
+    if found is None or (address_of(x) | address_of(y)) % 16:
         by_pointers(precision, (128, 128), 128 // out.itemsize, out, x, y, d, e, alpha, beta, activation)
         return
-    (m, n), k = out.shape, x.shape[1]
-    step = 128 // out.itemsize
-    bm, bn = tile_of(m, n, (128, 256) if alpha is None else (128, step * 2))  # what is added needs registers too
-    tiles = cdiv(m, bm) * cdiv(n, bn)
-    programs = min(tiles, multiprocessors()) if persistent else tiles
-    a_map = descriptor(x.T, step, bm) if a_turned else descriptor(x, bm, step)
-    b_map = descriptor(y.T, bn, step) if b_turned else descriptor(y, step, bn)
-    matmul_hopper[programs](
-        out, a_map, b_map, d, e, m, n, k, *steps_of(out)[2:], *steps_of(d)[2:], *steps_of(e)[2:], alpha, beta, ACTIVATION=activation,
-        PRECISION=precision, A_TURNED=a_turned, B_TURNED=b_turned, BM=bm, BN=bn, BK=step,
-        num_warps=8 if bm == 128 else 4, num_stages=3)
+    launch, a_map, b_map = found
+    launch(out, a_map(x), b_map(y), d, e, alpha, beta)
 
 
 for _op in ("matmul", "gemm"):

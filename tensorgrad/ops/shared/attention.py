@@ -14,7 +14,8 @@ from .philox import words
 
 # The longest vector of a head, in bytes, that a rung's tiles hold: where a block has 163 KB of shared memory or more, and where it has 99.
 HEAD_BYTES = {"cuda/v01_flash": (1024, 512), "cuda/v02_flash_tensor_core": (512, 512), "cuda/v03_flash_hopper": (512, 0),
-              "cuda/decode": (512, 512), "triton/v01_flash": (512, 512), "triton/v02_flash_tensor_core": (256, 256)}
+              "cuda/decode": (512, 512), "triton/v01_flash": (512, 512), "triton/v02_flash_tensor_core": (256, 256),
+              "triton/decode": (512, 512)}
 SMALL = (86, 89, 120, 121)  # compute capabilities with 99 KB
 FEW, MANY = 16, 512  # queries and keys from which on they are shared among blocks
 

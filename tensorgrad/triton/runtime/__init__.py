@@ -18,7 +18,8 @@ def kernel(function: Callable) -> Any:
     """A Triton kernel that arrays are given to as they are: `softmax_rows[grid](y, x, n, BLOCK=1024, num_warps=4)`.
 
     Positional arguments are passed at each launch, keywords are compiled in: the kernel's constants, and the options num_warps,
-    num_stages and maxnreg. With TRITON_INTERPRET=1 the same call runs on NumPy arrays.
+    num_stages and maxnreg. `softmax_rows[grid].bind(n, BLOCK=1024, num_warps=4)` is a launch that y and x alone are given to.
+    With TRITON_INTERPRET=1 the same calls run on NumPy arrays.
     """
     jitted = triton.jit(function)
     if INTERPRETED:
@@ -45,13 +46,29 @@ def rung(op: str, path: str, types: str, chips: tuple[int, int] = (80, 9999), wr
     return mark
 
 
-def descriptor(array: Any, *block: int) -> Any:
-    """An array of which a kernel moves blocks by tensor memory access: an argument for `tl.tensor_descriptor` parameters."""
+def layout(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, block: tuple[int, ...]) -> Callable[[Any], Any]:
+    """Of arrays that lie so in memory (strides in bytes) a kernel moves blocks by tensor memory access: layout(...)(array) is an
+    argument for `tl.tensor_descriptor` parameters. The array itself may be of another shape: a matrix is turned by its layout."""
     if INTERPRETED:
-        from .interpreter import tensor_descriptor
-        return tensor_descriptor(array, block)
-    from ..._launcher import Descriptor
-    return Descriptor(array, block)
+        from .interpreter import layout as interpreted
+        return interpreted(shape, strides, itemsize, block)
+    from ..._launcher import layout as launched
+    return launched(shape, strides, itemsize, block)
+
+
+def descriptor(array: Any, *block: int) -> Any:
+    """An array as it is, by tensor memory access."""
+    return layout(array.shape, array.strides, array.itemsize, block)(array)
+
+
+# Of a function from forms to a launch whose numbers and constants are bound: it is worked out once for each of the few that networks use.
+plan = functools.lru_cache(4096)
+Form = tuple[tuple[int, ...], tuple[int, ...], int]
+
+
+def forms(*arrays: Any) -> tuple[Form | None, ...]:
+    """What a plan may depend on of each array: its shape, its strides and the size of an element. None stays None."""
+    return tuple([None if a is None else (a.shape, a.strides, a.itemsize) for a in arrays])
 
 
 def power_of_2(n: int) -> int:
@@ -66,11 +83,13 @@ def cdiv(a: int, b: int) -> int:
 
 def steps(array: Any) -> tuple[int, ...]:
     """The strides of an array in elements."""
-    return _steps(array.strides, array.itemsize)
+    return steps_of_form((array.shape, array.strides, array.itemsize))
 
 
 @functools.lru_cache(4096)  # networks ask for the same few again and again
-def _steps(strides: tuple[int, ...], size: int) -> tuple[int, ...]:
+def steps_of_form(form: Form) -> tuple[int, ...]:
+    """The same of its form."""
+    _, strides, size = form
     return tuple([s // size for s in strides])
 
 

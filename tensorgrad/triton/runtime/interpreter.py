@@ -5,6 +5,7 @@ The interpreter expects PyTorch's tensors; the few methods it calls are here. It
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,26 @@ def on_host(value: Any) -> Any:
     return HostArray(value) if isinstance(value, np.ndarray) else value
 
 
-def tensor_descriptor(array: np.ndarray, block: tuple[int, ...]) -> Any:
-    """What stands for a launcher's Descriptor here."""
-    host = HostArray(array)
-    return TensorDescriptor(host, list(host.shape), list(host.stride()), list(block))
+def layout(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, block: tuple[int, ...]) -> Callable[[np.ndarray], Any]:
+    """What stands for a launcher's layout here."""
+    steps = [s // itemsize for s in strides]
+    return lambda array: TensorDescriptor(HostArray(array), list(shape), steps, list(block))
+
+
+class Launch:
+    """kernel[grid], as the launcher's."""
+
+    def __init__(self, jitted: Any, grid: tuple[int, ...], last: tuple = (), constants: dict[str, Any] | None = None):
+        self.jitted, self.grid, self.last, self.constants = jitted, grid, last, constants
+
+    def __call__(self, *arguments: Any, **constants: Any) -> None:
+        if 0 not in self.grid:
+            with np.errstate(all="ignore"):
+                self.jitted[self.grid](*map(on_host, (*arguments, *self.last)), **(self.constants or constants))
+
+    def bind(self, *last: Any, **constants: Any) -> Launch:
+        """The same with its last arguments and its constants in place."""
+        return Launch(self.jitted, self.grid, last, constants)
 
 
 class Interpreted:
@@ -68,15 +85,8 @@ class Interpreted:
     def __init__(self, jitted: Any):
         self.jitted = jitted
 
-    def __getitem__(self, grid: Any) -> Any:
-        grid = grid if isinstance(grid, tuple) else (grid,)
-
-        def launch(*arguments: Any, **constants: Any) -> None:
-            if 0 not in grid:
-                with np.errstate(all="ignore"):
-                    self.jitted[grid](*map(on_host, arguments), **constants)
-
-        return launch
+    def __getitem__(self, grid: Any) -> Launch:
+        return Launch(self.jitted, grid if isinstance(grid, tuple) else (grid,))
 
 
 def _float32(handle: Any) -> Any:
