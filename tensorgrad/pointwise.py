@@ -59,11 +59,14 @@ class Pointwise(Op):
             kernel = dispatch.choose(self, device, d.name)
             if kernel.writes:
                 picked = functools.partial(_into_new, device.backend.xp, kernel.for_dtype(d.name), self.result or d.np)
+                if d.name in kernel.dtypes and not kernel.source.endswith(".py"):  # nothing of NumPy's, which might warn
+                    self.picked[device, array.dtype] = picked
+                    return picked
             elif d.name in dispatch.HALF and kernel.family in dispatch.IN_FLOAT32 and (self.rounds or kernel.family == "cupy"):
                 picked = functools.partial(_in_float32, kernel.call, d.np)
             else:
                 picked = kernel.call
-            self.picked[device, array.dtype] = picked
+            picked = self.picked[device, array.dtype] = functools.partial(_quietly, picked)
         return picked
 
 
@@ -80,6 +83,10 @@ class _Quiet(threading.local):
 
 
 QUIET = _Quiet()
+
+
+def _quietly(formula: Callable[..., Any], *args: Any) -> Any:
+    return QUIET.run(formula, *args)
 
 
 def _in_float32(formula: Callable[..., Any], half: np.dtype, *args: Any) -> Any:
@@ -118,7 +125,7 @@ class Unary(Pointwise):
         if self.float_only and x.dtype not in _FLOAT_KINDS:
             x = x.astype(dtypes.get_default_dtype().np)
         device = input.device
-        out = wrap(QUIET.run(self.picked.get((device, x.dtype)) or self.kernel(device, x), x), device)
+        out = wrap((self.picked.get((device, x.dtype)) or self.kernel(device, x))(x), device)
         if ctx.edges is not None and self.saves:
             ctx.save(input if self.saves == "input" else out)
         return out
@@ -128,7 +135,7 @@ class Unary(Pointwise):
         x = input.array
         if self.float_only and x.dtype not in _FLOAT_KINDS:
             x = x.astype(dtypes.get_default_dtype().np)
-        out = wrap(QUIET.run(self.kernel(input.device, x), x, *numbers), input.device)
+        out = wrap(self.kernel(input.device, x)(x, *numbers), input.device)
         if self.saves:
             ctx.save(input if self.saves == "input" else out)
         return out
@@ -227,7 +234,7 @@ class Binary(Pointwise):
         if self.floats and like.dtype not in _FLOAT_KINDS:
             x, y = x.astype(dtypes.get_default_dtype().np), y.astype(dtypes.get_default_dtype().np)
             like = x
-        out = wrap(QUIET.run(self.picked.get((device, like.dtype)) or self.kernel(device, like), x, y), device)
+        out = wrap((self.picked.get((device, like.dtype)) or self.kernel(device, like))(x, y), device)
         if ctx.edges is not None:
             self.keep(ctx, input, other, out)
         return out
