@@ -16,6 +16,7 @@ class Addbmm(Op):
     """beta * input + alpha * the sum over the batch of batch1[b] @ batch2[b]; `input` broadcasts to (n, p)."""
 
     name = "addbmm"
+    autocast = ("lower", "lower")
     inplace = True
     composite = True
 

@@ -16,6 +16,7 @@ class Addr(Op):
     """beta * input + alpha * the outer product of two vectors; `input` broadcasts to (n, m)."""
 
     name = "addr"
+    autocast = ("", "lower")
     inplace = True
     composite = True
 

@@ -20,6 +20,7 @@ class Cholesky(Matrices):
     """
 
     name = "cholesky"
+    autocast = ("float32", "")
     regular = True
     places = ("linalg.cholesky",)
     composite = True

@@ -59,6 +59,7 @@ class Vecdot(Op):
     """The sum of products along `dim`, the others broadcast."""
 
     name = "vecdot"
+    autocast = ("lower", "lower")
     places = ("linalg.vecdot",)
     function = method = False
     composite = True

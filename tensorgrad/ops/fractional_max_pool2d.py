@@ -96,6 +96,7 @@ class FractionalMaxPool2d(Op):
     """
 
     name = "fractional_max_pool2d"
+    autocast = ("float32", "")
     function = method = False
     functional = True
     composite = True
@@ -127,6 +128,7 @@ class FractionalMaxPool3d(FractionalMaxPool2d):
     """The same for volumes (N, C, D, H, W) or (C, D, H, W); `_random_samples` is (N, C, 3)."""
 
     name = "fractional_max_pool3d"
+    autocast = ("float32", "")
     torch_name = "nn.functional.fractional_max_pool3d"
 
     def forward(self, input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,

@@ -16,6 +16,7 @@ class Inverse(Matrices):
     """A^-1 of square matrices; LinAlgError for singular ones."""
 
     name = "inverse"
+    autocast = ("float32", "")
     regular = True
     places = ("linalg.inv",)
 

@@ -13,6 +13,7 @@ class Ldexp(Op):
     """z = input * 2^other."""
 
     name = "ldexp"
+    autocast = ("widest", "widest")
     composite = True
     inplace = True
 

@@ -15,6 +15,7 @@ class Logit(Op):
     """y = ln(x / (1 - x)), x clamped to [eps, 1 - eps] where `eps` is given; NaN outside of [0, 1] otherwise."""
 
     name = "logit"
+    autocast = ("", "widest")
     places = ("special.logit",)
     composite = True
     inplace = True

@@ -47,6 +47,7 @@ class MatrixExp(Matrices):
     """e^A of square matrices: Taylor's series of A / 2^k, squared k times."""
 
     name = "matrix_exp"
+    autocast = ("widest", "widest")
     places = ("linalg.matrix_exp",)
     composite = True
 

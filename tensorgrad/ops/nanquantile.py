@@ -20,6 +20,7 @@ class Nanquantile(Op):
     """`quantile`, with NaN left out; NaN where all are."""
 
     name = "nanquantile"
+    autocast = ("float32", "float32")
     composite = True
 
     def forward(self, input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:

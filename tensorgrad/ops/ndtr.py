@@ -35,6 +35,7 @@ class Ndtri(Op):
     """y = the number below which a standard normal number is with probability x."""
 
     name = "ndtri"
+    autocast = ("", "widest")
     places = ("special.ndtri",)
     function = method = False
     composite = True

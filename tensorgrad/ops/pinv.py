@@ -66,6 +66,7 @@ class Pinv(Matrices):
     """A^+ (Moore-Penrose); with `hermitian` A is symmetric. Singular values below max(atol, rtol * the largest) count as 0."""
 
     name = "linalg_pinv"
+    autocast = ("", "widest")
     places = ("linalg.pinv",)
     function = method = False
     composite = True
@@ -86,6 +87,7 @@ class Pinverse(Matrices):
     """A^+ by its older name; singular values below rcond times the largest count as 0."""
 
     name = "pinverse"
+    autocast = ("float32", "widest")
     composite = True
 
     def forward(self, input: Tensor, rcond: float = 1e-15) -> Tensor:
@@ -102,6 +104,7 @@ class MatrixRank(Matrices):
     """How many singular values are above max(atol, rtol * the largest), as int64."""
 
     name = "matrix_rank"
+    autocast = ("float32", "")
     places = ("linalg.matrix_rank",)
     function = method = False
     composite = True

@@ -86,6 +86,7 @@ class Svdvals(Matrices):
     """The singular values, falling."""
 
     name = "svdvals"
+    autocast = ("float32", "")
     places = ("linalg.svdvals",)
     function = method = False
     composite = True

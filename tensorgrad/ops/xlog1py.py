@@ -15,6 +15,7 @@ class Xlog1py(Op):
     """z = input * ln(1 + other), and 0 where input is 0 (unless other is NaN)."""
 
     name = "xlog1py"
+    autocast = ("", "widest")
     places = ("special.xlog1py",)
     function = method = False
     composite = True
