@@ -1,6 +1,8 @@
 """Ops inside of CUDA graphs, on the double of CuPy: indices, zeros and random numbers that are other ones in each replay."""
 from __future__ import annotations
 
+import gc
+
 import cupy_double
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 import tensorgrad as tg
 from tensorgrad import nn
 from tensorgrad.nn import functional as F
+from tensorgrad.ops.shared import windows
 from tensorgrad.utils.checkpoint import checkpoint
 
 pytest.importorskip("tensorgrad.backends.emu", exc_type=ImportError)
@@ -141,3 +144,22 @@ def test_a_graphed_network_with_dropout_and_checkpoints_trains_as_an_eager_one()
 
     for got, want in zip(trained(True), trained(False), strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+def test_tables_that_were_made_while_capturing_are_kept():
+    def gradient(x):
+        x = x.detach().requires_grad_()
+        F.max_pool2d(x, 3, 2, padding=1).square().sum().backward()
+        return x.grad
+
+    x, g = tg.randn(2, 3, 9, 7, device="cuda"), tg.cuda.CUDAGraph()
+    want = gradient(x).cpu()
+    windows.there.cache_clear()
+    with tg.cuda.graph(g):
+        found = gradient(x)
+    windows.there.cache_clear()
+    gc.collect()
+    junk = [tg.full((n,), 77, device="cuda") for n in (8, 16, 64) for _ in range(20)]
+    g.replay()
+    assert len(junk) == 60
+    assert tg.equal(found.cpu(), want)

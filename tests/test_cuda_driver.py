@@ -96,7 +96,8 @@ def test_the_names_of_pytorch_are_there():
              "synchronize", "Stream", "Event", "stream", "current_stream", "default_stream", "set_stream", "memory_allocated",
              "memory_reserved", "max_memory_allocated", "reset_peak_memory_stats", "empty_cache", "memory_summary", "mem_get_info",
              "graph", "CUDAGraph", "make_graphed", "manual_seed", "manual_seed_all", "seed", "initial_seed", "get_rng_state",
-             "get_rng_state_all", "set_rng_state", "OutOfMemoryError"]
+             "get_rng_state_all", "set_rng_state", "OutOfMemoryError", "get_device_properties", "is_initialized", "init", "seed_all",
+             "set_rng_state_all", "graph_pool_handle", "is_current_stream_capturing", "is_bf16_supported", "can_device_access_peer"]
     assert [name for name in names if not hasattr(tg.cuda, name)] == []
 
 

@@ -218,3 +218,14 @@ def test_steps_whose_numbers_nobody_renews_are_refused():
     with pytest.raises(RuntimeError, match=r"Plain.step cannot be captured in a graph: its numbers are the host's"), \
             tg.cuda.graph(tg.cuda.CUDAGraph()):
         Plain([w], {"lr": 0.1}).step()
+
+
+def test_options_that_were_loaded_are_not_passed_over():
+    w = tg.ones(3, device="cuda", requires_grad=True)
+    w.grad = tg.ones(3, device="cuda")
+    optimizer, g = tg.optim.SGD([w], lr=1.0), tg.cuda.CUDAGraph()  # which has no state
+    with tg.cuda.graph(g):
+        optimizer.step()
+    optimizer.load_state_dict(tg.optim.SGD([w], lr=0.5).state_dict())
+    with pytest.raises(RuntimeError, match=r"SGD.step: since its graph was captured"):
+        g.replay()
