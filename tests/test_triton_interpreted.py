@@ -218,6 +218,14 @@ def test_dropout_of_several_programs_draws_what_every_device_draws(state, monkey
     near(y, beside + (x + bias.astype(np.float64)) * 2 * (words(*state, 75) < limit).reshape(15, 5), 1e-6)
 
 
+def test_dropout_of_a_graph_finds_seed_and_block_in_memory():
+    place, limit = np.array([5, 2**33], np.int64), 3 << 30
+    for rows, run in ((75, 1), (9, 37)):
+        x, y = normal(rows, run), np.full((rows, run), np.nan, np.float32)
+        RUNGS["drop", "triton/v00_philox"](y, x, place.ctypes.data, ~3, limit, 2.0, 0.0, -7.0)
+        assert (y == np.where((words(5, 2**33 + 3, rows) < limit)[:, None], 2 * x, -7)).all()
+
+
 LAYOUTS = {
     "in one line": lambda: [normal(3, 50), normal(3, 50, seed=1)],
     "halves of rows": lambda: np.split(normal(3, 100), 2, axis=1),
