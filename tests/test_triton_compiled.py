@@ -47,7 +47,7 @@ UNITS = {  # what the machine code of a kernel must use: (rung, kernel, chip)
     **{("v02_flash_tensor_core", f"attention_flash{part}", chip): unit for part in ("", "_dq", "_dkv")
        for chip, unit in ((80, ["HMMA", "LDGSTS"]), (90, ["HGMMA", "LDGSTS"]))}}
 GOAL = 4e-6  # seconds a launch
-NOT_PLANNED = {"triton/depthwise": 2}  # how many times the goal is let pass
+NOT_PLANNED = {"triton/depthwise": 2, "triton/vectorized": 1.5}  # how many times the goal is let pass
 KEPT = VERSION in ("3.6.0", "3.9.0")  # versions whose budgets are kept
 
 
@@ -75,6 +75,8 @@ def compiled(monkeypatch):
 
     def spy(self, chip, types, divisible, ones, given, options):
         result = compile_(self, chip, types, divisible, ones, given, options)
+        if self.jitted.__name__ == "nothing":  # what the cost of others is compared with
+            return result
         said = [*[t + ("=" if d else "") if t != "constexpr" else str(one) for t, d, one in zip(types, divisible, ones, strict=True)],
                 *[f"{k}={v}" for k, v in {**given, **options}.items()]]
         seen.append((f"{VERSION} sm_{chip} {result.name} {' '.join(said)}", result))
