@@ -185,7 +185,7 @@ def steps(rung):
     squares = [0.8 * s + 0.2 * (d + 0.1 * x) ** 2 for x, d, s in zip(*wide[:3], strict=True)]
     want = [op.reference(*wide, 0.7, 0.8, 1e-3, 0.1), None, None, squares]
     deltas = [0.8 * d + 0.2 * ((x - y) / 0.7) ** 2 for x, y, d in zip(wide[0], want[0], wide[3], strict=True)]
-    yield "adadelta", "adadelta_step", [own, None, slope, first, second], [0.7, 0.8, 1e-3, 0.1, 0], [*want, deltas], 1e-5
+    yield "adadelta", "adadelta_step", [own, None, slope, first, second], [0.7, 0.8, 1e-3, 0.1, 0, 0], [*want, deltas], 1e-5
 
 
 def indices(rung):
