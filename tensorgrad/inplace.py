@@ -26,7 +26,8 @@ class _CopySlices:
 def check_inplace(t: Tensor, incoming: bool, name: str) -> None:
     """Refuse to overwrite a leaf that wants a gradient, memory that is read-only, and elements that share memory."""
     array = t.array
-    if 0 in array.strides and array.size and any(step == 0 and n > 1 for n, step in zip(array.shape, array.strides, strict=True)):
+    if (not array.flags.c_contiguous and 0 in array.strides and array.size
+            and any(step == 0 and n > 1 for n, step in zip(array.shape, array.strides, strict=True))):
         raise RuntimeError(f"{name}: elements of this expanded tensor of shape {tuple(array.shape)} share their memory; clone() it first")
     if not getattr(array.flags, "writeable", True):
         raise RuntimeError(f"{name}: this tensor of shape {tuple(array.shape)} is read-only memory of another library; clone() it first")

@@ -35,11 +35,15 @@ class SGD(Optimizer):
             if group["momentum"] and not group["dampening"] and "momentum_buffer" not in state:
                 state["momentum_buffer"] = self.zeros_like(p)  # with dampening the first step is unlike the others
 
+        fixed = (group["lr"], group["momentum"], group["dampening"], group["weight_decay"], group["nesterov"], group["maximize"])
+        plain = (None,), (*fixed, False)
+
         def of(p: Tensor, state: dict[str, Any]) -> tuple[tuple, tuple]:
-            first = bool(group["momentum"]) and "momentum_buffer" not in state
+            if not group["momentum"]:
+                return plain
+            first = "momentum_buffer" not in state
             if first:
                 state["momentum_buffer"] = self.zeros_like(p)
-            return (state["momentum_buffer"] if group["momentum"] else None,), (
-                group["lr"], group["momentum"], group["dampening"], group["weight_decay"], group["nesterov"], group["maximize"], first)
+            return (state["momentum_buffer"],), (*fixed, first)
 
         self.run(fn.sgd_step, of, params, make)
