@@ -91,6 +91,12 @@ def test_importing_the_package_asks_nothing():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_scripts_that_seed_gpus_run_without_one():
+    """As in PyTorch: they do so without asking whether there is one."""
+    code = "import tensorgrad as tg; tg.cuda.manual_seed(1); tg.cuda.manual_seed_all(1); tg.backends.cudnn.deterministic = True"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_the_names_of_pytorch_are_there():
     names = ["is_available", "device_count", "current_device", "set_device", "device", "get_device_name", "get_device_capability",
              "synchronize", "Stream", "Event", "stream", "current_stream", "default_stream", "set_stream", "memory_allocated",

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import backends, random
 from ..device import device as Device
+from . import driver
 from .memory import index_of
 
 __all__ = ["get_rng_state", "get_rng_state_all", "initial_seed", "manual_seed", "manual_seed_all", "seed", "seed_all", "set_rng_state",
@@ -17,14 +18,16 @@ def _generator(device: Any) -> random.Generator:
 
 
 def manual_seed(seed: int) -> None:
-    """Seed the current device's generator: the same numbers as cpu draws from that seed."""
-    _generator(None).manual_seed(seed)
+    """Seed the current device's generator: the same numbers as cpu draws from that seed. Without a GPU there is nothing to seed."""
+    if driver.examine().problem is None:
+        _generator(None).manual_seed(seed)
 
 
 def manual_seed_all(seed: int) -> None:
-    """Seed the generators of all GPUs."""
-    for i in range(backends.load("cuda").devices):
-        _generator(i).manual_seed(seed)
+    """Seed the generators of all GPUs; without one there is nothing to seed."""
+    if driver.examine().problem is None:
+        for i in range(backends.load("cuda").devices):
+            _generator(i).manual_seed(seed)
 
 
 def seed() -> None:
