@@ -216,6 +216,28 @@ def sums(c):
     return wide32(4, 2, c)
 
 
+SIZES = (5000, 31, 4096)
+
+
+def place(kind):
+    """What puts a table into memory: it is there."""
+    memory = Quick(aligned((16, 16), np.int64))
+    return lambda table: memory
+
+
+def steps(states, *numbers, missing=(0,)):
+    """Of the step of an optimizer for some parameters, alone and with masters, without so many of the last states; then what puts the
+    numbers where a graph's launch finds them."""
+    def each(of):
+        return lambda kind: [of(n)(kind) for n in SIZES]
+
+    calls = []
+    for m in missing:
+        for kept, master in ((each(array), None), (each(wide32), each(wide32))):
+            calls.append([each(array), master, each(array), *[kept] * (states - m), *[None] * m, *numbers, 0, place])
+    return [*calls, [each(array), None, None, *[each(array)] * states, *numbers, 1 << 20, place]]
+
+
 CALLS = {
     "batch_norm": [normed(x, x[1], (array(x[1]), array(x[1])), t, 0.1, 1e-5) for x in PLANES for t in (1, 0)],
     "batch_norm v02_channels_last": [normed((n * s, c), c, (array(c), array(c)), t, 0.1, 1e-5, sums(c))
@@ -280,6 +302,8 @@ CALLS = {
     "gemm": [[*PRODUCT, *AFTER]],
     "matmul split_k": [[*PRODUCT, PARTS]],
     "gemm split_k": [[*PRODUCT, *AFTER, PARTS]],
+    "sgd_step": steps(1, 0.1, 0.9, 0.0, 0.01, 1, 0, 0, missing=(0, 1)),
+    "adam_step": steps(3, 0.01, 0.5, 0.9, 0.999, 1e-8, 0.0, 0.999, 0, missing=(0, 1)),
     "softmax": _rows(1, ROWS, LONG, COLUMNS),
     "log_softmax": _rows(1, ROWS, LONG, COLUMNS),
     "softmax_backward": _rows(2, ROWS, LONG, COLUMNS),

@@ -5,7 +5,7 @@ import ctypes
 import functools
 import inspect
 import re
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import ml_dtypes
@@ -222,9 +222,11 @@ def take(a: Any, where: str) -> Any:
 
 
 def kernel_argument(a: Any) -> Any:
-    """An argument of a compiled kernel: NumPy arrays are refused, whatever their shape."""
+    """An argument of a compiled kernel: NumPy arrays are refused, whatever their shape. A function that it has makes such."""
     if isinstance(a, np.ndarray):
         raise ValueError("arrays in the GPU's memory are needed, this one is NumPy's")
+    if isinstance(a, FunctionType):
+        return lambda *args: kernel_argument(a(*args))
     return [kernel_argument(x) for x in a] if isinstance(a, list) else a.host if isinstance(a, ndarray) else a
 
 

@@ -36,6 +36,7 @@ HELD = 256  # bytes that the numbers of a step have room in
 class _Held(threading.local):
     address = 0  # where the kernel finds the numbers of the step, in a graph
     writing = False  # the call puts them there, and steps nothing
+    backend: Any = None  # of the call's device
 
 
 _held = _Held()
@@ -49,6 +50,12 @@ def held_at(address: int, writing: bool = False) -> Iterator[None]:
         yield
     finally:
         _held.address, _held.writing = 0, False
+
+
+def put(table: Any) -> Any:
+    """An array of the host's on the device of the call, in the stream's order; a graph, which cannot copy from the host, keeps it."""
+    backend = _held.backend
+    return backend.constant(table) if backend.capturing() else backend.xp.asarray(table)
 
 
 class FusedStep(Op):
@@ -70,7 +77,8 @@ class FusedStep(Op):
         if not params:
             return
         device, kind, written = params[0].device, params[0].array.dtype, [p.array for p in params]
-        run, xp = self.kernel(device, written[0]), device.backend.xp
+        run, backend = self.kernel(device, written[0]), device.backend
+        xp, _held.backend = backend.xp, backend
         rest, shapes = [None if ts is None else [t.array for t in ts] for ts in (grads, *states)], [a.shape for a in written]
         there = [arrays for arrays in rest if arrays is not None]
         if (master is None and not _held.writing and False not in [p.device is device for p in params]
@@ -85,7 +93,9 @@ class FusedStep(Op):
             run(p, m, g, *s, *numbers)
 
     def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
-        """Compiled kernels are told where the numbers lie, 0 where they are those of the call."""
+        """Compiled kernels are told where the numbers lie, 0 where they are those of the call; Triton's also how to `put` a table."""
+        if path.startswith("triton/"):
+            return lambda *args: call(*args, _held.address, put)
         return lambda *args: call(*args, _held.address)
 
     def check(self, p: Tensor, g: Tensor, first: Tensor, master: Tensor | None, states: list[Tensor]) -> None:
