@@ -27,7 +27,7 @@ import triton as compiler
 import triton.language as tl
 
 from tensorgrad.triton.runtime import kernel
-from tensorgrad.triton.runtime.compiler import Compiler
+from tensorgrad.triton.runtime.compiler import Compiler, resources
 
 BUDGETS = Path(__file__).parent / "triton_budgets"
 UPDATE = bool(os.environ.get("TG_UPDATE"))
@@ -86,16 +86,6 @@ def compiled(monkeypatch):
 
     monkeypatch.setattr(Compiler, "compile", spy)
     return seen
-
-
-def resources(cubin, tmp_path):
-    """(registers, bytes of stack and local memory) by the tool that comes with Triton."""
-    path = tmp_path / "kernel.cubin"
-    path.write_bytes(cubin)
-    tool = Path(compiler.__file__).parent / "backends/nvidia/bin/cuobjdump"
-    text = subprocess.run([tool, "-res-usage", path], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", text)
-    return int(found[1]), int(found[2]) + int(found[3])
 
 
 def code_of(cubin, tmp_path):
@@ -165,7 +155,7 @@ def test_compiles_within_its_budget_and_launches(rung, device, driver, compiled,
     assert all(result.shared <= (232448 if chip == 90 else 166912) for _, result in compiled)
     used = {}
     for kind, result in compiled:
-        registers, local = resources(result.cubin, tmp_path)
+        registers, local = resources(result.cubin)
         assert local == 0, f"{kind} spills {local} bytes"
         used[kind] = f"{registers} registers, {result.shared} bytes of shared memory"
     if not KEPT:

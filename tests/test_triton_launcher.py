@@ -23,7 +23,9 @@ if triton.absent() or triton.INTERPRETED:
 import triton.language as tl
 
 from tensorgrad import _launcher
-from tensorgrad.triton.runtime import cache, compiler, descriptor, kernel, layout
+from tensorgrad.cuda.driver import chips
+from tensorgrad.triton import tuned
+from tensorgrad.triton.runtime import RUNGS, cache, compiler, descriptor, forget_plans, kernel, layout, tuning
 
 
 @kernel
@@ -304,6 +306,43 @@ def test_an_unknown_chip_is_refused_before_the_compiler_meets_it():
     with pytest.raises(Exception, match=r"scale: Triton [\d.]+ does not know chips of compute capability 19.0; a newer Triton may"):
         compiler.check_chip("scale", 190)
     compiler.check_chip("scale", 90)
+
+
+def test_what_spills_or_does_not_fit_is_no_candidate(driver):
+    driver.on(1)
+    a, b, y = aligned((128, 256), np.float16), aligned((256, 128), np.float16), aligned((128, 128), np.float32)
+    with tuning.spills_refused():
+        for _ in range(2):
+            with pytest.raises(tuning.Unfit, match=r"^spills \d+ bytes$"):
+                shared_product[1](y, a, b, 256, BLOCK=128, num_warps=4, num_stages=2, maxnreg=64)
+        assert not any(c.startswith("cuModuleLoadData") for c in driver.calls)
+        shared_product[1](y, a, b, 256, BLOCK=128, num_warps=8, num_stages=2)
+        with pytest.raises(RuntimeError, match=tuning.UNFIT):
+            shared_product[1](y, a, b, 256, BLOCK=128, num_warps=8, num_stages=9)
+    assert len(driver.launches) == 1
+
+
+def test_rungs_are_launched_as_they_were_tuned(driver):
+    """Where all GPUs are of one kind: what is worked out for a shape serves them all."""
+    list(triton.load_kernels())
+    run = next(r[5] for r in RUNGS if r[:2] == ("matmul", "triton/v08_tensor_core"))
+    tuned.write(tuned.kept("sm_90x132"), "sm_90x132", {"matmul v08_tensor_core float16 512x512x64": [
+        {"configuration": {"BM": 64, "BN": 64, "BK": 32, "num_warps": 4, "num_stages": 2}, "seconds": 1e-4}]})
+    arrays = [aligned(shape, np.float16) for shape in ((512, 512), (512, 64), (64, 512))]
+    assert chips() == [(90, 132), (80, 108)]
+    try:
+        for devices, chip, grid, threads in ((2, None, 16, 256), (1, "sm_90x132", 64, 128)):
+            driver.set(devices=devices)
+            for known in (tuned.chip, tuned.tables):
+                known.cache_clear()
+            forget_plans()
+            assert tuned.chip() == chip
+            run(*arrays)
+            assert (driver.launches[-1].grid, driver.launches[-1].block) == ((grid, 1, 1), (threads, 1, 1))
+    finally:
+        for known in (tuned.chip, tuned.tables):
+            known.cache_clear()
+        forget_plans()
 
 
 def test_parameters_are_counted():

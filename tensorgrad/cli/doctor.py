@@ -121,7 +121,19 @@ def _folders() -> dict[str, str]:
         holds = "holds nothing"
     except OSError as e:
         holds = f"cannot be read: {e.strerror}"
-    return {"cache": f"{folder} ({why}); {holds}"}
+    return {"cache": f"{folder} ({why}); {holds}", "tuned Triton kernels": _tuned()}
+
+
+def _tuned() -> str:
+    """Which GPUs there are measured configurations of Triton kernels for, and files that are none."""
+    from ..triton import tuned
+
+    said = []
+    for whose, folder, none in (("in the package", tuned.SHIPPED, "none: not yet measured on a GPU"),
+                                ("yours", tuned.kept("").parent, "none: tensorgrad tune makes some")):
+        files = sorted(folder.glob("*.json"))
+        said.append(f"{whose} {', '.join(tuned.read(f, f.stem)[1] or f.stem for f in files) or none}")
+    return "; ".join(said)
 
 
 def _packages() -> dict[str, str]:

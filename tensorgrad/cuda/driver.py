@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 WHEELS = ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x", "cupy")  # one package, built for several generations of CUDA
 OLDEST = 12000  # what CuPy 14's wheels begin with: 12.0
+LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _NO_DEVICE, _VERSION_MISMATCH, _NOT_PERMITTED = 100, 803, 304
 
 
@@ -55,11 +56,10 @@ def _installed(name: str) -> str | None:
 
 def _driver() -> tuple[int | None, int, str | None]:
     """(version, number of GPUs, problem)."""
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
-        lib = ctypes.CDLL(name)
+        lib = ctypes.CDLL(LIBRARY)
     except OSError:
-        return None, 0, f"there is no NVIDIA driver here ({name} is not found): install one, or use the device cpu or emu"
+        return None, 0, f"there is no NVIDIA driver here ({LIBRARY} is not found): install one, or use the device cpu or emu"
     number, count = ctypes.c_int(), ctypes.c_int()
     lib.cuDriverGetVersion(ctypes.byref(number))
     error = lib.cuInit(0) or lib.cuDeviceGetCount(ctypes.byref(count))
@@ -73,6 +73,24 @@ def _driver() -> tuple[int | None, int, str | None]:
         return number.value, 0, ("the NVIDIA driver sees no GPU: look at CUDA_VISIBLE_DEVICES, and in a container at the option that "
                                  "passes GPUs through")
     return number.value, count.value, None
+
+
+def chips() -> list[tuple[int, int]]:
+    """(compute capability, 90 for 9.0; multiprocessors) of each GPU; none where there is no driver that works."""
+    if _driver()[2]:
+        return []
+    lib = ctypes.CDLL(LIBRARY)
+    count = ctypes.c_int()
+    lib.cuDeviceGetCount(ctypes.byref(count))
+
+    def attribute(which: int, index: int) -> int:
+        device, value = ctypes.c_int(), ctypes.c_int()
+        lib.cuDeviceGet(ctypes.byref(device), index)
+        lib.cuDeviceGetAttribute(ctypes.byref(value), which, device)
+        return value.value
+
+    major, minor, multiprocessors = 75, 76, 16  # CUdevice_attribute
+    return [(attribute(major, i) * 10 + attribute(minor, i), attribute(multiprocessors, i)) for i in range(count.value)]
 
 
 def _cupy_problem(wheels: list[str], driver: int) -> str | None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import triton.language as tl
 
-from .runtime import FREE, cdiv, device_function, forms, kernel, plan, rung
+from .runtime import FREE, cdiv, device_function, forms, kernel, plan, rung, space
 from .shared.scores import HALF, LOG2E, dropped, heads_of, kept, mask_of, seen, store_vectors, vectors, widths
+from .tuned import class_of, lookup
 
 ROWS = 16  # of a program of `decode`: the least the tensor cores take
 
@@ -127,22 +129,25 @@ def attention_merge(Out, L, P, ob, oh, or_, heads, queries, value_width, parts, 
 
 
 @plan
-def plan_forward(precision: str, tile: tuple[int, int], arrays: tuple, causal: bool, scale: float) -> Any:
+def plan_forward(precision: str, tile: tuple[int, int], dtype: Any, arrays: tuple, causal: bool, scale: float, drops: bool) -> Any:
     """The launch for out, q, k, v and a mask of these forms."""
     out, q, k, v, mask = arrays
     (b, heads, queries, width), (_, shared, keys, _) = q[0], k[0]
-    bm, bn = tile
     kind, mask_steps = mask_of(mask)
-    return attention_flash[b * heads * cdiv(queries, bm)].bind(
+    own = {"BM": tile[0], "BN": tile[1], "num_warps": 8, "num_stages": 2}
+    if precision == "tf32" and kind == 0 and not drops:
+        own = lookup("attention v02_flash_tensor_core", dtype, class_of(queries, keys, width) + ("x1" if causal else "x0"), own)
+    return attention_flash[b * heads * cdiv(queries, own["BM"])].bind(
         *heads_of(out, q, k, v), *mask_steps, heads, heads // max(shared, 1), queries, keys, width, v[0][3], scale * LOG2E, CAUSAL=causal,
-        MASK=kind, PRECISION=precision, BM=bm, BN=bn, **widths(q, v), num_warps=8, num_stages=2,
-        maxnreg=128 if precision == "ieee" else None)
+        MASK=kind, PRECISION=precision, BM=own["BM"], BN=own["BN"], **widths(q, v), num_warps=own["num_warps"],
+        num_stages=own["num_stages"], maxnreg=128 if precision == "ieee" else None)
 
 
 def forward(precision: str, tile: tuple[int, int], out: Any, lse: Any, q: Any, k: Any, v: Any, mask: Any, causal: int, scale: float,
             *dropout: Any) -> None:
-    launch = plan_forward(precision, tile, forms(out, q, k, v, mask), bool(causal), scale)
-    launch(out, lse, q, k, v, mask, *dropped(*dropout))
+    drawn = dropped(*dropout)
+    launch = plan_forward(precision, tile, q.dtype, forms(out, q, k, v, mask), bool(causal), scale, drawn[0] is not None)
+    launch(out, lse, q, k, v, mask, *drawn)
 
 
 @plan
@@ -170,3 +175,15 @@ def decode(out: Any, lse: Any, q: Any, k: Any, v: Any, mask: Any, causal: int, s
 rung("attention", "triton/v01_flash", "float32", writes=(0, 1))(lambda *args: forward("ieee", (32, 16), *args))
 rung("attention", "triton/v02_flash_tensor_core", HALF, writes=(0, 1))(lambda *args: forward("tf32", (128, 64), *args))
 rung("attention", "triton/decode", "float32 " + HALF, writes=(0, 1))(decode)
+
+
+def heads_to_tune_with(dtype: Any, queries: int, keys: int, width: int, causal: int) -> list[Any]:
+    """The arguments of attention without a mask or dropout: 32 heads in all, each on its own keys."""
+    numbers, heads = np.random.default_rng(0), (2, 16)
+    q, k, v = (numbers.standard_normal((*heads, n, width), np.float32).astype(dtype) for n in (queries, keys, keys))
+    return [np.empty_like(q), np.empty((*heads, queries), np.float32), q, k, v, None, causal, width ** -0.5, 0, 0, 2**32, 1.0]
+
+
+space("attention v02_flash_tensor_core", HALF, "QUERIESxKEYSxWIDTHxCAUSAL",
+      tuple([(n, n, width, causal) for n in (1024, 4096) for width in (64, 128) for causal in (0, 1)]), heads_to_tune_with, results=2,
+      BM=(64, 128), BN=(32, 64, 128), num_warps=(4, 8), num_stages=(2, 3))

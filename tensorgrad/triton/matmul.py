@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import triton.language as tl
 
-from .runtime import FREE, Form, address_of, cdiv, forms, kernel, layout, multiprocessors, plan, power_of_2, rung
+from .runtime import FREE, Form, address_of, cdiv, forms, kernel, layout, multiprocessors, plan, power_of_2, rung, space
 from .shared.epilogue import finished
 from .shared.product import grid_of_batches, launches, steps_of
 from .shared.tiles import part_of_sum, place_of_tile
+from .tuned import class_of, lookup
 
 HALF = "float16 bfloat16"
+TF32 = {2: "", 4: "_tf32"}  # what a rung's name ends with, by the size of an element
 
 
 @kernel
@@ -105,22 +108,25 @@ def resources(precision: str, bm: int, bn: int, even: bool) -> dict[str, int]:
 
 
 @plan
-def plan_tiles(precision: str, most: tuple[int, int], step: int, arrays: tuple, activation: int) -> Any:
+def plan_tiles(precision: str, most: tuple[int, int], step: int, dtype: Any, arrays: tuple, activation: int) -> Any:
     """The launch of v07 and v08 for C, A, B, D and E of these forms."""
-    c, a, *_ = arrays
+    c, a, _, d, e = arrays
     (*_, m, n), k = c[0], a[0][-1]
     bm, bn = tile_of(m, n, most)
     count, inner = grid_of_batches(c[0])
-    return matmul_tile[cdiv(m, bm) * cdiv(n, bn) * count].bind(
-        m, n, k, inner, *[s for form in arrays for s in steps_of(form)], ACTIVATION=activation, PRECISION=precision, EVEN=k % step == 0,
-        BM=bm, BN=bn, BK=step, **resources(precision, bm, bn, k % step == 0))
+    own = {"BM": bm, "BN": bn, "BK": step, **resources(precision, bm, bn, k % step == 0)}
+    if precision == "tf32" and count == 1 and d is e is None:
+        own = lookup(f"matmul v08_tensor_core{TF32[c[2]]}", dtype, class_of(m, n, k), own)
+    return matmul_tile[cdiv(m, own["BM"]) * cdiv(n, own["BN"]) * count].bind(
+        m, n, k, inner, *[s for form in arrays for s in steps_of(form)], ACTIVATION=activation, PRECISION=precision,
+        EVEN=k % own["BK"] == 0, **own)
 
 
 def by_pointers(precision: str, most: tuple[int, int], step: int, out: Any, x: Any, y: Any, d: Any = None, e: Any = None, alpha: Any = None,
                 beta: Any = None, activation: int = 0) -> None:
     """v07 and v08: any memory layout, any batch."""
     for arrays in launches(out, x, y, d, e):
-        plan_tiles(precision, most, step, forms(*arrays), activation)(*arrays, alpha, beta)
+        plan_tiles(precision, most, step, out.dtype, forms(*arrays), activation)(*arrays, alpha, beta)
 
 
 @plan
@@ -166,7 +172,7 @@ def movable(form: Form) -> bool | None:
 
 
 @plan
-def plan_hopper(persistent: bool, precision: str, arrays: tuple, added: bool, activation: int) -> tuple[Any, Any, Any] | None:
+def plan_hopper(persistent: bool, precision: str, dtype: Any, arrays: tuple, added: bool, activation: int) -> tuple[Any, Any, Any] | None:
     """The launch of v09 or v10, and the layouts of A and B; None where these cannot be moved so."""
     c, a, b, d, e = arrays
     a_turned, b_turned = movable(a), movable(b)
@@ -174,19 +180,23 @@ def plan_hopper(persistent: bool, precision: str, arrays: tuple, added: bool, ac
         return None
     (m, n), k, step = c[0], a[0][1], 128 // c[2]
     bm, bn = tile_of(m, n, (128, step * 2) if added else (128, 256))  # what is added needs registers too
+    own = {"BM": bm, "BN": bn, "BK": step, "num_warps": 8 if bm == 128 else 4, "num_stages": 3}
+    if not added:
+        own = lookup(f"matmul {'v10_persistent' if persistent else 'v09_hopper'}{TF32[c[2]]}", dtype, class_of(m, n, k), own)
+        bm, bn, step = own["BM"], own["BN"], own["BK"]
     tiles = cdiv(m, bm) * cdiv(n, bn)
     maps = [layout(shape[::-1], strides[::-1], size, block[::-1]) if turned else layout(shape, strides, size, block)
             for (shape, strides, size), turned, block in ((a, a_turned, (bm, step)), (b, b_turned, (step, bn)))]
     launch = matmul_hopper[min(tiles, multiprocessors()) if persistent else tiles].bind(
         m, n, k, *steps_of(c)[2:], *steps_of(d)[2:], *steps_of(e)[2:], ACTIVATION=activation, PRECISION=precision, A_TURNED=a_turned,
-        B_TURNED=b_turned, BM=bm, BN=bn, BK=step, num_warps=8 if bm == 128 else 4, num_stages=3)
+        B_TURNED=b_turned, **own)
     return launch, *maps
 
 
 def by_tensor_memory(persistent: bool, precision: str, out: Any, x: Any, y: Any, d: Any = None, e: Any = None, alpha: Any = None,
                      beta: Any = None, activation: int = 0) -> None:
     """v09 and v10: Hopper's tensor memory access brings the tiles."""
-    found = plan_hopper(persistent, precision, forms(out, x, y, d, e), alpha is not None, activation)
+    found = plan_hopper(persistent, precision, out.dtype, forms(out, x, y, d, e), alpha is not None, activation)
     if found is None or (address_of(x) | address_of(y)) % 16:
         by_pointers(precision, (128, 128), 128 // out.itemsize, out, x, y, d, e, alpha, beta, activation)
         return
@@ -202,3 +212,18 @@ for _op in ("matmul", "gemm"):
     rung(_op, "triton/v09_hopper_tf32", "float32", chips=(90, 99))(lambda *args: by_tensor_memory(False, "tf32", *args))
     rung(_op, "triton/v10_persistent", HALF, chips=(90, 99))(lambda *args: by_tensor_memory(True, "tf32", *args))
     rung(_op, "triton/split_k", "float32 " + HALF)(by_parts)
+
+
+def product(dtype: Any, m: int, n: int, k: int) -> list[Any]:
+    """C, A and B to tune with."""
+    numbers = np.random.default_rng(0)
+    return [np.empty((m, n), dtype), *[numbers.standard_normal(shape, np.float32).astype(dtype) for shape in ((m, k), (k, n))]]
+
+
+_CUBES = tuple([(n, n, n) for n in (512, 1024, 2048, 4096, 8192)])
+for _name, _types, _steps in (("v08_tensor_core", HALF, (32, 64)), ("v08_tensor_core_tf32", "float32", (16, 32))):
+    space(f"matmul {_name}", _types, "MxNxK", _CUBES, product, BM=(64, 128), BN=(64, 128, 256), BK=_steps, num_warps=(4, 8),
+          num_stages=(3, 4))
+for _name, _types, _steps in (("v09_hopper", HALF, (64,)), ("v09_hopper_tf32", "float32", (32,)), ("v10_persistent", HALF, (64,))):
+    space(f"matmul {_name}", _types, "MxNxK", _CUBES, product, BM=(64, 128), BN=(64, 128, 256), BK=_steps, num_warps=(4, 8),
+          num_stages=(2, 3, 4))

@@ -3,14 +3,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import triton
 
 from .. import INTERPRETED
+from ..tuned import Configuration
 
 FREE = 255  # `maxnreg`, registers of a thread: unasked, the assembler may spill a few to have more blocks on a multiprocessor
+PLANS: list[Any] = []  # every function that `plan` keeps the results of
 RUNGS: list[tuple] = []  # as dispatch takes them: (op, path, dtypes, source, writes, callable, chips, whether deterministic)
 
 
@@ -61,9 +65,21 @@ def descriptor(array: Any, *block: int) -> Any:
     return layout(array.shape, array.strides, array.itemsize, block)(array)
 
 
-# Of a function from forms to a launch whose numbers and constants are bound: it is worked out once for each of the few that networks use.
-plan = functools.lru_cache(4096)
 Form = tuple[tuple[int, ...], tuple[int, ...], int]
+
+
+def plan(function: Callable) -> Any:
+    """Mark a function from forms to a launch whose numbers and constants are bound: it is worked out once for each of the few that
+    networks use."""
+    kept = functools.lru_cache(4096)(function)
+    PLANS.append(kept)
+    return kept
+
+
+def forget_plans() -> None:
+    """Work out every launch anew, because what they depend on has changed."""
+    for kept in PLANS:
+        kept.cache_clear()
 
 
 def forms(*arrays: Any) -> tuple[Form | None, ...]:
@@ -105,3 +121,30 @@ def multiprocessors() -> int:
         return 4
     from ..._launcher import multiprocessors as asked
     return asked()
+
+
+@dataclass(frozen=True)
+class Space:
+    """What may be tried for a rung, and on what."""
+
+    rung: str  # "matmul v09_hopper"
+    dtypes: str
+    values: dict[str, tuple[int, ...]]  # by the name of a constant or an option
+    sizes: str  # what a shape is made of: "MxNxK"
+    shapes: tuple[tuple[int, ...], ...]  # those that are tuned unless others are asked for
+    sample: Callable[..., list[Any]]  # (dtype, *shape): the arguments of the rung, arrays being NumPy's
+    results: int  # how many of the first of them it writes
+
+    def candidates(self, default: Configuration) -> list[Configuration]:
+        """All of them, the default first."""
+        every = [dict(zip(self.values, one, strict=True)) for one in itertools.product(*self.values.values())]
+        return [default, *[one for one in every if one != default]]
+
+
+SPACES: dict[str, Space] = {}
+
+
+def space(rung: str, types: str, sizes: str, shapes: tuple[tuple[int, ...], ...], sample: Callable[..., list[Any]], results: int = 1,
+          **values: tuple[int, ...]) -> None:
+    """Declare what may be tried for a rung."""
+    SPACES[rung] = Space(rung, types, values, sizes, shapes, sample, results)

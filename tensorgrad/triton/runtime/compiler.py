@@ -11,7 +11,7 @@ import re
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache as remembered
 from typing import Any
@@ -27,6 +27,7 @@ from .progress import compiling
 OPTIONS = ("num_warps", "num_stages", "maxnreg")
 HOST_TYPE = {8: 10, 9: 8, 10: 9}  # CUtensorMapDataType where it is not Triton's number of an element type
 FORMAT = 1  # of what is kept: another number makes old entries unknown
+WATCHERS: list[Callable[[Compiled], None]] = []  # told of all machine code before it is loaded; what they raise ends the launch
 _one_at_a_time = threading.Lock()
 
 
@@ -64,11 +65,14 @@ class Compiler:
         key = f"{name[:80]}-{hashlib.sha256(json.dumps(said).encode()).hexdigest()}"
         kept = cache.load(key)
         if kept is not None:
-            return Compiled(**kept[0], cubin=kept[1])
-        with _one_at_a_time, compiling(name):
-            made = self.compile(chip, types, divisible, ones, given, options)
-        about = {k: v for k, v in asdict(made).items() if k != "cubin"}
-        cache.store(key, about, made.cubin)
+            made = Compiled(**kept[0], cubin=kept[1])
+        else:
+            with _one_at_a_time, compiling(name):
+                made = self.compile(chip, types, divisible, ones, given, options)
+            about = {k: v for k, v in asdict(made).items() if k != "cubin"}
+            cache.store(key, about, made.cubin)
+        for watch in WATCHERS:
+            watch(made)
         return made
 
     def compile(self, chip: int, types: Sequence[str], divisible: Sequence[bool], ones: Sequence[Any], given: dict[str, Any],
@@ -97,6 +101,19 @@ class Compiler:
             raise RuntimeError(f"{about.name}: Triton {triton.__version__} compiled {taken} parameters where {passed + 2} will be passed: "
                                "this version is not supported")
         return compiled
+
+
+def resources(cubin: bytes) -> tuple[int, int]:
+    """(registers of a thread, bytes of stack and local memory, which are spills) by the tool that comes with Triton."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        tool = triton.knobs.nvidia.cuobjdump.path
+        text = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", text)
+    if found is None:
+        raise RuntimeError(f"{tool} says nothing of registers: {text!r}")
+    return int(found[1]), int(found[2]) + int(found[3])
 
 
 def parameters_in(ptx: str) -> int:
