@@ -4,9 +4,11 @@ from __future__ import annotations
 import importlib
 import json
 
+import cupy_double
 import ml_dtypes
 import numpy as np
 import pytest
+from commands import fails, run
 
 from tensorgrad import triton
 from tensorgrad.errors import UserError
@@ -15,6 +17,7 @@ if triton.absent() or not triton.INTERPRETED:
     pytest.skip(triton.absent() or "needs a process with TRITON_INTERPRET=1", allow_module_level=True)
 
 from tensorgrad.cli import tune as command
+from tensorgrad.cuda import driver
 from tensorgrad.triton import tuned
 from tensorgrad.triton.runtime import SPACES, Space, tuning
 
@@ -195,3 +198,42 @@ def test_what_the_command_is_asked_for():
                             (("matmul", None, ["8x8"]), "is MxNxK, not '8x8'"), (("matmul", None, ["8x8xa"]), "is MxNxK, not '8x8xa'")):
         with pytest.raises(UserError, match=said):
             command.wanted(SPACES, *arguments)
+
+
+def test_the_command_from_beginning_to_end(capsys, monkeypatch):
+    """On a machine that says it has a GPU."""
+    monkeypatch.setattr(driver, "examine", lambda: driver.State(13000, 1, None, "cupy"))
+    monkeypatch.setattr(triton, "INTERPRETED", False)
+    for rung in list(SPACES):
+        monkeypatch.delitem(SPACES, rung)
+    monkeypatch.setitem(SPACES, PRODUCTS.rung, PRODUCTS)
+    machines = iter([Fake(3e-4, KeyboardInterrupt), Fake(1e-4, 2e-4)])
+    monkeypatch.setattr(tuning, "Gpu", lambda: next(machines))
+    arguments = ["tune", "matmul", "--dtype", "float16", "--shape", "40x48x32"]
+    stopped = run(capsys, *arguments)
+    path = tuned.kept(CHIP)
+    assert (stopped.code, stopped.err.splitlines()[0]) == (130, f"what is done is kept in {path}; the same command goes on from there")
+    done = run(capsys, *arguments)
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[0].startswith(f"1/1 1/3 {KEY} BM=64 BN=64 BK=64 ")
+    assert lines[3:] == [f"{KEY}: BM=16 BN=32 BK=16 num_warps=4 num_stages=3", f"kept in {path}"]
+    path.write_text("{")
+    assert "is ignored: it is damaged, no JSON; move it away, and tune begins a new one" in fails(capsys, *arguments)
+    assert path.read_text() == "{"
+
+
+def test_a_gpu_is_timed_by_its_events(monkeypatch):
+    """On the double of CuPy, whose clock is no GPU's: that arrays come back, and each turn is between events and after the caches."""
+    with cupy_double.installed():
+        machine = tuning.Gpu()
+        for kind in (np.float16, ml_dtypes.bfloat16):
+            a = np.arange(6, dtype=np.float32).astype(kind).reshape(2, 3)
+            assert (machine.get(machine.put(a)) == a).all()
+        happened = []
+        cold = type("Cold", (), {"fill": lambda self, value: happened.append("caches")})
+        times = iter([3.0, 1.0, 2.0])
+        monkeypatch.setattr(machine, "others", cold())
+        monkeypatch.setattr(machine.cupy.cuda, "get_elapsed_time", lambda start, stop: happened.append("stop") or next(times))
+        assert machine.seconds(lambda: happened.append("run"), turns=3) == 2e-3
+    assert happened == ["caches", "run", "stop"] * 3

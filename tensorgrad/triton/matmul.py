@@ -221,9 +221,9 @@ def product(dtype: Any, m: int, n: int, k: int) -> list[Any]:
 
 
 _CUBES = tuple([(n, n, n) for n in (512, 1024, 2048, 4096, 8192)])
-for _name, _types, _steps in (("v08_tensor_core", HALF, (32, 64)), ("v08_tensor_core_tf32", "float32", (16, 32))):
-    space(f"matmul {_name}", _types, "MxNxK", _CUBES, product, BM=(64, 128), BN=(64, 128, 256), BK=_steps, num_warps=(4, 8),
+for _name, _types, _deep in (("v08_tensor_core", HALF, (32, 64)), ("v08_tensor_core_tf32", "float32", (16, 32))):
+    space(f"matmul {_name}", _types, "MxNxK", _CUBES, product, BM=(64, 128), BN=(64, 128, 256), BK=_deep, num_warps=(4, 8),
           num_stages=(3, 4))
-for _name, _types, _steps in (("v09_hopper", HALF, (64,)), ("v09_hopper_tf32", "float32", (32,)), ("v10_persistent", HALF, (64,))):
-    space(f"matmul {_name}", _types, "MxNxK", _CUBES, product, BM=(64, 128), BN=(64, 128, 256), BK=_steps, num_warps=(4, 8),
+for _name, _types, _step in (("v09_hopper", HALF, 64), ("v09_hopper_tf32", "float32", 32), ("v10_persistent", HALF, 64)):
+    space(f"matmul {_name}", _types, "MxNxK", _CUBES, product, BM=(64, 128), BN=(64, 128, 256), BK=(_step,), num_warps=(4, 8),
           num_stages=(2, 3, 4))
