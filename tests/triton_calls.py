@@ -225,15 +225,15 @@ def place(kind):
     return lambda table: memory
 
 
-def steps(states, *numbers, missing=(0,)):
-    """Of the step of an optimizer for some parameters, alone and with masters, without so many of the last states; then what puts the
+def steps(states, *numbers, missing=(0,), alone=True):
+    """Of the step of an optimizer for some parameters, `alone` and with masters, without so many of the last states; then what puts the
     numbers where a graph's launch finds them."""
     def each(of):
         return lambda kind: [of(n)(kind) for n in SIZES]
 
     calls = []
     for m in missing:
-        for kept, master in ((each(array), None), (each(wide32), each(wide32))):
+        for kept, master in ((each(array), None), (each(wide32), each(wide32)))[not alone:]:
             calls.append([each(array), master, each(array), *[kept] * (states - m), *[None] * m, *numbers, 0, place])
     return [*calls, [each(array), None, None, *[each(array)] * states, *numbers, 1 << 20, place]]
 
@@ -304,6 +304,14 @@ CALLS = {
     "gemm split_k": [[*PRODUCT, *AFTER, PARTS]],
     "sgd_step": steps(1, 0.1, 0.9, 0.0, 0.01, 1, 0, 0, missing=(0, 1)),
     "adam_step": steps(3, 0.01, 0.5, 0.9, 0.999, 1e-8, 0.0, 0.999, 0, missing=(0, 1)),
+    "rmsprop_step": steps(3, 0.01, 0.9, 1e-8, 0.01, 0.9, 0, missing=(0, 2), alone=False),
+    "adagrad_step": steps(1, 0.1, 1e-8, 0.01, 0, alone=False),
+    "adadelta_step": steps(2, 1.0, 0.9, 1e-6, 0.01, 0, alone=False),
+    "adamax_step": steps(2, 0.01, 0.9, 0.99, 1e-8, 0.0, 0, alone=False),
+    "nadam_step": steps(2, 0.01, 0.02, 0.5, 0.9, 0.99, 1e-8, 0.0, 0.999, 0, alone=False),
+    "radam_step": steps(2, 0.01, 0.9, 0.99, 1e-8, 0.0, 0.999, 1, 0, alone=False),
+    "rprop_step": steps(2, 0.5, 1.2, 1e-6, 50.0, 0, alone=False),
+    "asgd_step": steps(1, 0.01, 0.999, 1.0, 0.0, 0, alone=False),
     "softmax": _rows(1, ROWS, LONG, COLUMNS),
     "log_softmax": _rows(1, ROWS, LONG, COLUMNS),
     "softmax_backward": _rows(2, ROWS, LONG, COLUMNS),

@@ -14,7 +14,8 @@ import triton.language as tl
 
 from .. import dtypes
 from .runtime import FREE, device_function, kernel, rung
-from .shared.steps import NUMBERS, adam_numbers, sgd_numbers, stepped
+from .shared import steps
+from .shared.steps import NUMBERS, stepped
 from .shared.table import CHUNK, MOST, address, array_at, chunk_of, tables
 
 TYPES = "float32 float16 bfloat16"
@@ -111,5 +112,13 @@ def step(formula: str, states: int, numbers_of: Callable[..., tuple[float, ...]]
     return run
 
 
-sgd_step = step("sgd", 1, sgd_numbers)
-adam_step = step("adam", 3, adam_numbers)
+sgd_step = step("sgd", 1, steps.sgd_numbers)
+adam_step = step("adam", 3, steps.adam_numbers)
+rmsprop_step = step("rmsprop", 3, steps.rmsprop_numbers)
+adagrad_step = step("adagrad", 1, steps.adagrad_numbers)
+adadelta_step = step("adadelta", 2, steps.adadelta_numbers)
+adamax_step = step("adamax", 2, steps.adamax_numbers)
+nadam_step = step("nadam", 2, steps.nadam_numbers)
+radam_step = step("radam", 2, steps.radam_numbers)
+rprop_step = step("rprop", 2, steps.rprop_numbers)
+asgd_step = step("asgd", 1, steps.asgd_numbers)
