@@ -48,8 +48,7 @@ UNITS = {  # what the machine code of a kernel must use: (rung, kernel, chip)
        for chip, unit in ((80, ["HMMA", "LDGSTS"]), (90, ["HGMMA", "LDGSTS"]))},
     **{("v01_multi_tensor", "multi_tensor", chip): [r"LDG\.E\.128", r"STG\.E\.128"] for chip in (80, 90)}}
 GOAL = 4e-6  # seconds a launch
-# How many times the goal is let pass: of rungs that plan nothing, and of the steps, whose one launch is for 18 arrays' addresses here.
-NOT_PLANNED = {"triton/depthwise": 2, "triton/vectorized": 1.5, "triton/v01_multi_tensor": 3}
+LET_PASS = {"triton/v01_multi_tensor": 3}  # how many times: the steps, whose one launch is for 18 arrays' addresses here
 KEPT = VERSION in ("3.6.0", "3.9.0")  # versions whose budgets are kept
 
 
@@ -114,7 +113,7 @@ def too_slow(path, run, arguments, driver):
         for _ in range(5):
             took = cost(lambda: run(*arguments), enough=n * GOAL) / n
             bare = cost(lambda: nothing[1](memory, memory, 16, 2.0, BLOCK=16)) if took > GOAL else 0
-            if took <= max(GOAL, 13 * bare) * NOT_PLANNED.get(path, 1):
+            if took <= max(GOAL, 13 * bare) * LET_PASS.get(path, 1):
                 return []
     except FunctionOfArrays:
         return []

@@ -24,7 +24,7 @@ import triton.language as tl
 
 from tensorgrad.ops.shared.attention import dropout_of
 from tensorgrad.ops.shared.philox import words
-from tensorgrad.triton.runtime import kernel
+from tensorgrad.triton.runtime import forget_plans, kernel
 from tensorgrad.triton.shared.philox import philox4x32_10
 
 RUNGS = {(op, path): run for op, path, _, _, _, run, *_ in triton.load_kernels()}
@@ -33,13 +33,6 @@ RUNGS = {(op, path): run for op, path, _, _, _, run, *_ in triton.load_kernels()
 def family(name):
     """A module of kernels by its file name."""
     return importlib.import_module(f"tensorgrad.triton.{name}")
-
-
-def forget_plans(module):
-    """Launches that were worked out before a test changed what they depend on."""
-    for value in vars(module).values():
-        if hasattr(value, "cache_clear"):
-            value.cache_clear()
 
 
 def normal(*shape, dtype=np.float32, seed=0):
@@ -116,7 +109,7 @@ def test_products_of_several_tiles(rung, shape, turned, dtype, monkeypatch):
     monkeypatch.setattr(matmul, "tile_of", lambda m, n, most: (16, 32))
     moved = []
     monkeypatch.setattr(matmul, "layout", lambda *a, made=matmul.layout: moved.append(a) or made(*a))
-    forget_plans(matmul)
+    forget_plans()
     m, k, n = shape
     x, y = (normal(b, a, dtype=dtype, seed=a).T if t else normal(a, b, dtype=dtype, seed=a)
             for t, a, b in zip(turned, (m, k), (k, n), strict=True))
@@ -240,6 +233,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_chains_of_any_layout(layout, monkeypatch):
     monkeypatch.setattr(family("chains"), "TILE", 32)
+    forget_plans()
     a, b = LAYOUTS[layout]()
     shape = np.broadcast_shapes(a.shape, b.shape)
     y, g = np.full(shape, np.nan, np.float32), normal(*shape, seed=3)
@@ -349,7 +343,7 @@ def test_groups_of_several_tiles(ends, dtype, monkeypatch):
     """Fewer programs than tiles, groups of none, one and several tiles; rows beyond the last group are zeros."""
     module = family("grouped_mm")
     monkeypatch.setattr(module, "tile_of", lambda half: (16, 16, 16))
-    forget_plans(module)
+    forget_plans()
     run = RUNGS["grouped_mm", "triton/v07_double_buffered" if dtype == np.float32 else "triton/v10_persistent"]
     offs = np.array(ends, np.int32)
     a, b, c = normal(61, 40, dtype=dtype), normal(3, 40, 37, dtype=dtype, seed=1), normal(61, 37, dtype=dtype, seed=2)
@@ -361,4 +355,4 @@ def test_groups_of_several_tiles(ends, dtype, monkeypatch):
     tolerance = 1e-6 if dtype == np.float32 else 6e-3
     near(rows, reference(a, b, offs), tolerance)
     near(inner, reference(a.T, c, offs), tolerance)
-    forget_plans(module)
+    forget_plans()

@@ -18,6 +18,7 @@ if triton.absent() or not triton.INTERPRETED:
 from conv_calls import NUMPY, close_enough, empty, layout, passes
 
 import tensorgrad as tg
+from tensorgrad.triton.runtime import forget_plans
 
 RUNGS = {(op, path): run for op, path, _, _, _, run, *_ in triton.load_kernels()}
 PRODUCTS = [("triton/v01_im2col", "float32"), ("triton/v02_implicit", "float32"), ("triton/v03_tensor_core", "bfloat16"),
@@ -38,6 +39,7 @@ def small(monkeypatch):
     monkeypatch.setattr(family("shared.images"), "BLOCK", 128)
     monkeypatch.setattr(family("shared.images"), "WIDEST", 8)
     monkeypatch.setattr(family("conv2d_depthwise"), "BLOCK", 64)
+    forget_plans()
 
 
 def check(path, name, *case, space=1 << 16, **more):

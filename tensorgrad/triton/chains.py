@@ -6,12 +6,11 @@ Figures: not yet measured on a GPU.
 """
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import triton.language as tl
 
-from .runtime import cdiv, device_function, kernel, power_of_2, rung
+from .runtime import Form, cdiv, device_function, forms, kernel, plan, power_of_2, rung
 from .shared.epilogue import activate
 
 TYPES = "float32 float16 bfloat16"
@@ -68,7 +67,6 @@ def chain(Y, Z, A, B, C, rows, middle, n, a0, a1, a2, b0, b1, b2, c0, c1, c2, FO
     tl.store(Y + at, y.to(Y.dtype.element_ty), mask=there)
 
 
-@lru_cache(4096)  # networks ask for the same few again and again
 def collapsed(shape: tuple[int, ...], size: int, *layouts: Any) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
     """The shape, and the steps in elements of operands of that shape or broadcast to it, with as few dimensions as serve them all."""
     sizes, steps = [1], [[0] * len(layouts)]
@@ -92,42 +90,49 @@ def as_three(of: tuple[int, ...], absent: int = 1) -> tuple[int, ...]:
     return (*of[:-1], *(absent,) * (3 - len(of)), of[-1])
 
 
-def run(formula: str, activation: int, results: tuple, operands: tuple) -> None:
-    """One launch, or one for each element of the first dimension where there are more than three."""
-    y = results[0]
-    if not y.size:
-        return
-    shape, steps = collapsed(y.shape, y.itemsize, *[(a.shape, a.strides) for a in operands])
+@plan
+def plan_chain(formula: str, activation: int, y: Form, operands: tuple[Form | None, ...]) -> Any:
+    """The launch for results of y's form; None where operands lie so that more than three dimensions are left."""
+    shape, steps = collapsed(y[0], y[2], *[form[:2] for form in operands if form is not None])
     if len(shape) > 3:
-        for i in range(y.shape[0]):
-            parts = [a if a.ndim < y.ndim else a[i if a.shape[0] > 1 else 0] for a in operands]
-            run(formula, activation, tuple([r[i] for r in results]), tuple(parts))
-        return
+        return None
     shape, steps = as_three(shape), tuple([as_three(s, 0) for s in steps])
     rows, n = shape[0] * shape[1], shape[2]
     block = min(power_of_2(n), TILE)
     each = min(TILE // block, power_of_2(rows))
     numbers = [step for s in steps for step in s] + [0] * (9 - 3 * len(steps))
-    chain[cdiv(rows, each) * cdiv(n, block)](
-        y, *(results[1:] or (None,)), *operands, *(None,) * (3 - len(operands)), rows, shape[1], n, *numbers, FORMULA=formula,
-        ACTIVATION=activation, ROWS=each, BLOCK=block, num_warps=4)
+    return chain[cdiv(rows, each) * cdiv(n, block)].bind(
+        rows, shape[1], n, *numbers, FORMULA=formula, ACTIVATION=activation, ROWS=each, BLOCK=block, num_warps=4)
+
+
+def run(formula: str, activation: int, y: Any, z: Any, *operands: Any) -> None:
+    """One launch, or one for each element of the first dimension where there are more than three. Of three operands the last may be
+    None."""
+    form, *others = forms(y, *operands)
+    launch = plan_chain(formula, activation, form, tuple(others))
+    if launch is not None:
+        launch(y, z, *operands)
+        return
+    for i in range(y.shape[0]):
+        parts = [a if a is None or a.ndim < y.ndim else a[i if a.shape[0] > 1 else 0] for a in operands]
+        run(formula, activation, y[i], None if z is None else z[i], *parts)
 
 
 @rung("bias_gelu", "triton/vectorized", TYPES)
 def bias_gelu(y: Any, x: Any, bias: Any, tanh: int) -> None:
-    run("bias", 3 if tanh else 2, (y,), (x, bias))
+    run("bias", 3 if tanh else 2, y, None, x, bias, None)
 
 
 @rung("bias_gelu_backward", "triton/vectorized", TYPES)
 def bias_gelu_backward(dz: Any, g: Any, x: Any, bias: Any, tanh: int) -> None:
-    run("bias_backward", 3 if tanh else 2, (dz,), (g, x, bias))
+    run("bias_backward", 3 if tanh else 2, dz, None, g, x, bias)
 
 
 @rung("swiglu", "triton/vectorized", TYPES)
 def swiglu(y: Any, a: Any, b: Any) -> None:
-    run("swiglu", 0, (y,), (a, b))
+    run("swiglu", 0, y, None, a, b, None)
 
 
 @rung("swiglu_backward", "triton/vectorized", TYPES, writes=(0, 1))
 def swiglu_backward(da: Any, db: Any, g: Any, a: Any, b: Any) -> None:
-    run("swiglu_backward", 0, (da, db), (g, a, b))
+    run("swiglu_backward", 0, da, db, g, a, b)

@@ -11,7 +11,7 @@ from typing import Any
 import triton.language as tl
 
 from .conv2d_weight_grad import conv2d_sum_parts, parts_of
-from .runtime import cdiv, kernel, power_of_2, rung, steps
+from .runtime import Laid, cdiv, forms, kernel, plan, power_of_2, rung, steps
 from .shared.images import BLOCK, blocks_of, place_of_block
 from .shared.patches import channels_last, forward_lines, numbers_of, pixel_of, place_in
 
@@ -75,32 +75,56 @@ def conv2d_depthwise_weight_grad(D, G, X, part_step, gn, gc, gh, gw, xn, xc, xh,
     tl.store(at, tl.sum(total, 0).to(D.dtype.element_ty), mask=c < channels)
 
 
-def forward(y: Any, x: Any, w: Any, bias: Any, scratch: Any, *options: int) -> None:
+@plan
+def plan_forward(arrays: tuple, options: tuple[int, ...]) -> Any:
+    """The launch for y, x and w of these forms."""
+    y, x, w = (Laid(*form) for form in arrays)
     grid, sizes, block = blocks_of(y, x, channels_last(y))
     wr, _, wi, wj = steps(w)
-    conv2d_depthwise[grid](y, x, w, bias, *steps(y), *steps(x), wr, wi, wj, y.shape[1] // x.shape[1], *sizes,
-                           *numbers_of(*forward_lines(x, w, y, options)), **block)
+    return conv2d_depthwise[grid].bind(*steps(y), *steps(x), wr, wi, wj, y.shape[1] // x.shape[1], *sizes,
+                                       *numbers_of(*forward_lines(x, w, y, options)), **block)
+
+
+def forward(y: Any, x: Any, w: Any, bias: Any, scratch: Any, *options: int) -> None:
+    plan_forward(forms(y, x, w), options)(y, x, w, bias)
+
+
+@plan
+def plan_input_grad(arrays: tuple, options: tuple[int, ...]) -> Any:
+    """The launch for dx, gy and w of these forms."""
+    dx, gy, w = (Laid(*form) for form in arrays)
+    grid, sizes, block = blocks_of(dx, gy, channels_last(dx))
+    wr, _, wi, wj = steps(w)
+    return conv2d_depthwise_input_grad[grid].bind(*steps(dx), *steps(gy), wr, wi, wj, gy.shape[1] // dx.shape[1], *sizes,
+                                                  *numbers_of(*forward_lines(dx, w, gy, options)), **block)
 
 
 def input_grad(dx: Any, gy: Any, w: Any, scratch: Any, *options: int) -> None:
-    grid, sizes, block = blocks_of(dx, gy, channels_last(dx))
-    wr, _, wi, wj = steps(w)
-    conv2d_depthwise_input_grad[grid](dx, gy, w, *steps(dx), *steps(gy), wr, wi, wj, gy.shape[1] // dx.shape[1], *sizes,
-                                      *numbers_of(*forward_lines(dx, w, gy, options)), **block)
+    plan_input_grad(forms(dx, gy, w), options)(dx, gy, w)
 
 
-def weight_grad(dw: Any, gy: Any, x: Any, scratch: Any, *options: int) -> None:
+@plan
+def plan_weight_grad(arrays: tuple, room: int, options: tuple[int, ...]) -> tuple[Any, Any]:
+    """The launches for dw, gy and x of these forms: sums, and where these are in parts what adds them up, else None. `room`: elements."""
+    dw, gy, x = (Laid(*form) for form in arrays)
     channels, _, taps_h, taps_w = dw.shape
     wide = min(32, power_of_2(channels)) if channels_last(x) else 1
     pixels, blocks = gy.shape[0] * gy.shape[2] * gy.shape[3], cdiv(channels, wide) * taps_h * taps_w
     step = BLOCK // wide
-    count = parts_of(pixels, blocks, dw.size, scratch.size)
+    count = parts_of(pixels, blocks, dw.size, room)
     span = cdiv(cdiv(pixels, count), step) * step
-    conv2d_depthwise_weight_grad[blocks, count](
-        scratch if count > 1 else dw, gy, x, dw.size, *steps(gy), *steps(x), channels // x.shape[1], pixels, span, channels,
-        *numbers_of(*forward_lines(x, dw, gy, options)), PIXELS=step, CHANNELS=wide, num_warps=4)
-    if count > 1:
-        conv2d_sum_parts[cdiv(dw.size, 256)](dw, scratch, count, dw.size, 1, taps_h, taps_w, ADD=False, BLOCK=256, num_warps=4)
+    sums = conv2d_depthwise_weight_grad[blocks, count].bind(
+        dw.size, *steps(gy), *steps(x), channels // x.shape[1], pixels, span, channels, *numbers_of(*forward_lines(x, dw, gy, options)),
+        PIXELS=step, CHANNELS=wide, num_warps=4)
+    parts = conv2d_sum_parts[cdiv(dw.size, 256)].bind(count, dw.size, 1, taps_h, taps_w, ADD=False, BLOCK=256, num_warps=4)
+    return sums, parts if count > 1 else None
+
+
+def weight_grad(dw: Any, gy: Any, x: Any, scratch: Any, *options: int) -> None:
+    sums, parts = plan_weight_grad(forms(dw, gy, x), scratch.size, options)
+    sums(dw if parts is None else scratch, gy, x)
+    if parts is not None:
+        parts(dw, scratch)
 
 
 for _op, _run in (("conv2d", forward), ("conv2d_input_grad", input_grad), ("conv2d_weight_grad", weight_grad)):

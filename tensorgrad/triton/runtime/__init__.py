@@ -6,7 +6,8 @@ import inspect
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import triton
 
@@ -85,6 +86,18 @@ def forget_plans() -> None:
 def forms(*arrays: Any) -> tuple[Form | None, ...]:
     """What a plan may depend on of each array: its shape, its strides and the size of an element. None stays None."""
     return tuple([None if a is None else (a.shape, a.strides, a.itemsize) for a in arrays])
+
+
+class Laid(NamedTuple):
+    """A form by the names that arrays have for it: what is asked of arrays a plan asks of `Laid(*form)`."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    itemsize: int
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
 
 
 def power_of_2(n: int) -> int:
