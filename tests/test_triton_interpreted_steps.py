@@ -1,4 +1,4 @@
-"""What the cases of the optimizers' steps leave out of their Triton kernels, in Triton's interpreter: it needs TRITON_INTERPRET=1."""
+"""What the cases of optimizers and of clipping leave out of their Triton kernels, in Triton's interpreter: needs TRITON_INTERPRET=1."""
 from __future__ import annotations
 
 import cupy_double
@@ -10,6 +10,7 @@ from test_optim import CONFIGS, IDS
 
 import tensorgrad as tg
 from tensorgrad import dispatch, kernels, triton
+from tensorgrad.nn.utils import clip_grad_norm_, get_total_norm
 
 if triton.absent() or not triton.INTERPRETED:
     pytest.skip(triton.absent() or "needs a process with TRITON_INTERPRET=1", allow_module_level=True)
@@ -69,3 +70,28 @@ def test_replays_of_a_graph_take_the_numbers_of_their_day(name):
     kind, options = graphed.OPTIMIZERS[name]
     with cupy_double.installed(), kernels.use("*", PATH):
         graphed.compare(lambda params: kind(params, **options), schedule=lambda o: tg.optim.lr_scheduler.StepLR(o, 2, 0.5))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, 3.0, float("inf")])
+def test_clipping_is_that_of_the_processor(dtype, norm_type):
+    with kernels.use("*", "triton/clip"):
+        ladder.test_clipping_is_that_of_the_processor(dtype, norm_type, 1)
+
+
+def test_large_values_do_not_overflow_and_what_is_no_number_shows():
+    with kernels.use("*", "triton/clip"):
+        ladder.test_large_values_do_not_overflow_and_what_is_no_number_shows()
+
+
+def test_norms_of_more_arrays_than_a_table():
+    arrays = [tg.full((n % 5 + (20000 if n == 7 else 1),), 1.0 + n, device="emu") for n in range(300)]
+    with kernels.use("*", "triton/clip"):
+        got = [get_total_norm(arrays, p).item() for p in (2.0, float("inf"))]
+    values = np.concatenate([a.numpy() for a in arrays]).astype(np.float64)
+    np.testing.assert_allclose(got, [np.linalg.norm(values), values.max()], rtol=1e-6)
+
+
+def test_clipping_is_captured_in_a_graph():
+    with cupy_double.installed(), kernels.use("*", "triton/clip"):
+        graphed.compare(lambda params: tg.optim.SGD(params, lr=0.1), clip=lambda params: clip_grad_norm_(params, 0.1))

@@ -219,6 +219,11 @@ def sums(c):
 SIZES = (5000, 31, 4096)
 
 
+def several(kind):
+    """Arrays of one call."""
+    return [array(n)(kind) for n in SIZES]
+
+
 def place(kind):
     """What puts a table into memory: it is there."""
     memory = Quick(aligned((16, 16), np.int64))
@@ -229,7 +234,7 @@ def steps(states, *numbers, missing=(0,), alone=True):
     """Of the step of an optimizer for some parameters, `alone` and with masters, without so many of the last states; then what puts the
     numbers where a graph's launch finds them."""
     def each(of):
-        return lambda kind: [of(n)(kind) for n in SIZES]
+        return several if of is array else lambda kind: [of(n)(kind) for n in SIZES]
 
     calls = []
     for m in missing:
@@ -312,6 +317,9 @@ CALLS = {
     "radam_step": steps(2, 0.01, 0.9, 0.99, 1e-8, 0.0, 0.999, 1, 0, alone=False),
     "rprop_step": steps(2, 0.5, 1.2, 1e-6, 50.0, 0, alone=False),
     "asgd_step": steps(1, 0.01, 0.999, 1.0, 0.0, 0, alone=False),
+    "total_norm": [[array(), wide(3), several, p, place] for p in (2.0, 1.0, float("inf"), 3.0)],
+    "clip_to_norm_": [[several, array(), 1.0, place]],
+    "clip_to_value_": [[several, 1.0, place]],
     "softmax": _rows(1, ROWS, LONG, COLUMNS),
     "log_softmax": _rows(1, ROWS, LONG, COLUMNS),
     "softmax_backward": _rows(2, ROWS, LONG, COLUMNS),

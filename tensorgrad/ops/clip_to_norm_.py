@@ -1,7 +1,7 @@
 """clip_to_norm_: many tensors scaled to a norm at most."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, rung
 from ..tensor import Tensor
-from .shared.stepping import contiguous
+from .shared.stepping import arrays_of, contiguous, told_to_put
 
 
 class ClipToNorm(Op):
@@ -28,8 +28,11 @@ class ClipToNorm(Op):
     def forward(self, ctx: Node, input: Sequence[Tensor], total: Tensor, max_norm: float) -> None:
         if not input:
             return
-        with contiguous(input[0].device.backend.xp, input) as (arrays,):
+        with contiguous(arrays_of(input[0].device), input) as (arrays,):
             self.kernel(input[0].device, input[0].array)(arrays, total.array, float(max_norm))
+
+    def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+        return told_to_put(path, call)
 
     @rung("cpu/numpy", "float16 bfloat16 float32 float64")
     def in_numpy(self, arrays: list[Any], total: Any, max_norm: float) -> None:

@@ -11,7 +11,7 @@ from ..cases import Case, T
 from ..graph import Node
 from ..op import Op, rung
 from ..tensor import Tensor, wrap
-from .shared.stepping import in_order
+from .shared.stepping import arrays_of, in_order, told_to_put
 
 CHUNK = 8192  # elements whose sum a block of csrc/cuda/optimizer/clip.cu leaves
 
@@ -28,12 +28,14 @@ class TotalNorm(Op):
     defaults = ("cuda/clip", "cpu/numpy")
 
     def forward(self, ctx: Node, input: Sequence[Tensor], norm_type: float = 2.0) -> Tensor:
-        device, xp = input[0].device, input[0].device.backend.xp
+        device, xp = input[0].device, arrays_of(input[0].device)
         total = xp.empty((), input[0].array.dtype)
         self.kernel(device, total)(total, [in_order(xp, t.array) for t in input], float(norm_type))
         return wrap(total, device)
 
     def bind(self, path: str, call: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+        call = told_to_put(path, call)
+
         def with_workspace(total: Any, arrays: list[Any], p: float) -> None:
             call(total, xp.empty(sum(-(-a.size // CHUNK) for a in arrays), np.float64), arrays, p)
 

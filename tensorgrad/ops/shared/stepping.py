@@ -52,6 +52,17 @@ def held_at(address: int, writing: bool = False) -> Iterator[None]:
         _held.address, _held.writing = 0, False
 
 
+def arrays_of(device: Any) -> Any:
+    """The array module of the device of a call, which `put` then puts tables on."""
+    _held.backend = device.backend
+    return device.backend.xp
+
+
+def told_to_put(path: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel of many arrays: Triton's are told how to `put` a table."""
+    return (lambda *args: call(*args, put)) if path.startswith("triton/") else call
+
+
 def put(table: Any) -> Any:
     """An array of the host's on the device of the call, in the stream's order; a graph, which cannot copy from the host, keeps it."""
     backend = _held.backend
@@ -77,8 +88,7 @@ class FusedStep(Op):
         if not params:
             return
         device, kind, written = params[0].device, params[0].array.dtype, [p.array for p in params]
-        run, backend = self.kernel(device, written[0]), device.backend
-        xp, _held.backend = backend.xp, backend
+        run, xp = self.kernel(device, written[0]), arrays_of(device)
         rest, shapes = [None if ts is None else [t.array for t in ts] for ts in (grads, *states)], [a.shape for a in written]
         there = [arrays for arrays in rest if arrays is not None]
         if (master is None and not _held.writing and False not in [p.device is device for p in params]

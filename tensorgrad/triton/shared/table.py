@@ -40,7 +40,7 @@ def array_at(at, begin, T: tl.constexpr, WHOLE: tl.constexpr):
     return (tl.multiple_of(at, 16) if WHOLE else at) + begin
 
 
-def tables(columns: Sequence[Sequence[Any]]) -> Iterator[tuple[list[list[int]], int, int]]:
+def tables(columns: Sequence[Sequence[Any]], chunk: int = CHUNK) -> Iterator[tuple[list[list[int]], int, int]]:
     """(table, its entries, its chunks) of lists of arrays, a list a slot, which most calls need one of. Empty arrays are in none."""
     entries = [k for k, a in enumerate(columns[0]) if a.size]
     for start in range(0, len(entries), MOST):
@@ -48,5 +48,5 @@ def tables(columns: Sequence[Sequence[Any]]) -> Iterator[tuple[list[list[int]], 
         sizes, firsts, chunks = [columns[0][k].size for k in some], [], 0
         for size in sizes:
             firsts.append(chunks)
-            chunks += cdiv(size, CHUNK)
+            chunks += cdiv(size, chunk)
         yield [firsts, sizes, *[[address_of(column[k]) for k in some] for column in columns]], len(some), chunks
