@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -57,7 +58,8 @@ class Matmul(Op):
             after = (*(a if a is None or a.ndim < len(new) - 1 else a[new] for a in after[:2]), *after[2:])
         if y.ndim == 2 and x.ndim > 2 and x.flags.c_contiguous and not has_rows(after):  # one tall product, not a batch of short ones
             out = xp.empty((*x.shape[:-1], y.shape[1]), x.dtype)
-            tall, x = out.reshape(-1, y.shape[1]), x.reshape(-1, x.shape[-1])
+            rows = math.prod(x.shape[:-1])
+            tall, x = out.reshape(rows, y.shape[1]), x.reshape(rows, x.shape[-1])
             self.multiply_into(device, tall, x, y, *after)
         else:
             batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
@@ -111,7 +113,7 @@ class Matmul(Op):
             dx = summed(fn.matmul(g, y), shapes[0])
         if wanted[1]:
             if right <= 2 < left:  # y was shared by the batch: the sum over the batch is one product
-                rows = int(np.prod(x.array.shape[:-1]))
+                rows = math.prod(x.array.shape[:-1])
                 x, g = x.reshape(rows, x.array.shape[-1]), g.reshape(rows, g.array.shape[-1])
             x = x.unsqueeze(-1) if left == 1 else fn.transpose(x, -2, -1)
             dy = summed(fn.matmul(x, g), shapes[1])
@@ -125,7 +127,7 @@ class Matmul(Op):
             ((3, 5), (5, 2)), ((1, 1), (1, 1)), ((7, 13), (13, 11)), ((5,), (5,)), ((5,), (5, 3)), ((3, 5), (5,)), ((2, 3, 5), (5, 2)),
             ((2, 3, 5), (5,)), ((5,), (2, 5, 3)), ((3, 5), (2, 5, 2)), ((2, 1, 3, 4), (3, 4, 2)), ((4, 2, 3), (4, 3, 2)),
             ((0, 5), (5, 3)), ((3, 0), (0, 2)), ((3, 5), (5, 0)), ((0, 2, 3), (3, 4)), ((0, 2, 3), (0, 3, 4)), ((0,), (0,)),
-            ((1, 3, 2), (5, 2, 3)), ((33, 70), (70, 49)),
+            ((2, 3, 0), (0,)), ((1, 3, 2), (5, 2, 3)), ((33, 70), (70, 49)),
         ):
             yield Case(T(*x), T(*y))
         yield Case(T(3, 4, dtype="int64", low=-9, high=9), T(4, 2, dtype="int64", low=-9, high=9))

@@ -1,6 +1,7 @@
 """unique_consecutive: runs of equal values as one."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,7 +23,7 @@ class UniqueConsecutive(Op):
     def forward(self, ctx: Node, input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
         x, xp = input.array, input.device.backend.xp
         d = 0 if dim is None else check_dim("unique_consecutive", dim, x.ndim)
-        rows = x.reshape(-1, 1) if dim is None else xp.moveaxis(x, d, 0).reshape(x.shape[d], -1)
+        rows = x.reshape(-1, 1) if dim is None else xp.moveaxis(x, d, 0).reshape(x.shape[d], math.prod(x.shape) // max(x.shape[d], 1))
         n = len(rows)
         first = xp.ones(n, bool)
         first[1:] = (rows[1:] != rows[:-1]).any(axis=1)
@@ -51,4 +52,5 @@ class UniqueConsecutive(Op):
 
     def cases(self) -> Iterable[Case]:
         i: dict[str, Any] = {"dtype": "int64", "low": 0, "high": 2}
+        yield Case(T(0, 3, grad=False), dim=0)
         yield from (Case(T(9, **i)), Case(T(3, 4, **i), True, True), Case(T(6, 1, **i), dim=0, return_counts=True), Case(T(1, grad=False)))
