@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -101,6 +102,7 @@ def in_float32(kernel: Kernel) -> Callable[..., Any]:
 
 _ops: dict[str, Any] = {}  # op name -> Op; filled by op.py
 _kernels: dict[str, dict[str, dict[str, Kernel]]] = {}  # device -> op -> path -> kernel
+_loading = threading.RLock()  # one device's kernels may be lent to another: the same thread loads both
 _overrides: dict[str, tuple[str, str]] = {}  # op name, or "*" -> (path or family, who asked)
 _environment_read = False
 determinism = ""  # "required" or "warn": what tensorgrad/determinism.py has been asked for
@@ -109,8 +111,15 @@ determinism = ""  # "required" or "warn": what tensorgrad/determinism.py has bee
 def kernels_of(device: str) -> dict[str, dict[str, Kernel]]:
     """op -> path -> kernel for a device; loaded on first use."""
     table = _kernels.get(device)
-    if table is None:
-        table = _kernels[device] = {}
+    return _loaded(device) if table is None else table
+
+
+def _loaded(device: str) -> dict[str, dict[str, Kernel]]:
+    """The table of a device, made by the first thread that asks; the others see it when it is whole."""
+    with _loading:
+        if device in _kernels:
+            return _kernels[device]
+        table: dict[str, dict[str, Kernel]] = {}
         for name, path, types, source, writes, call, *rest in backends.load(device).load_kernels():
             if name in _ops:
                 call = _ops[name].bind(path, call, backends.load(device).xp)
@@ -121,6 +130,7 @@ def kernels_of(device: str) -> dict[str, dict[str, Kernel]]:
         lender = getattr(backends.load(device), "borrows", None)
         for name, kernels in kernels_of(lender).items() if lender else ():
             table[name] = {**kernels, **table.get(name, {})}
+        _kernels[device] = table
     return table
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 
 import tensorgrad as tg
-from tensorgrad import dispatch
+from tensorgrad import backends, dispatch
 
 X = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
 
@@ -144,3 +146,25 @@ def test_a_family_that_is_not_installed_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(dispatch.triton, "absent", lambda: "Triton is not installed: pip install it")
     with pytest.raises(ValueError, match=r"softmax has no kernel 'triton/v99'; there are: .*\. Triton is not installed: pip install it"):
         tg.kernels.use("softmax", "triton/v99")
+
+
+def test_threads_that_ask_first_see_whole_tables(monkeypatch):
+    backend = backends.load("emu")
+    kernels, found = list(backend.load_kernels()), []
+
+    def slowly():
+        for i, kernel in enumerate(kernels):
+            if i == len(kernels) // 2:
+                time.sleep(0.05)
+            yield kernel
+
+    whole = {op: set(paths) for op, paths in dispatch.kernels_of("emu").items()}
+    monkeypatch.setattr(backend, "load_kernels", slowly)
+    monkeypatch.setattr(dispatch, "_kernels", {})
+    threads = [threading.Thread(target=lambda: found.append({op: set(paths) for op, paths in dispatch.kernels_of("emu").items()}))
+               for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert found == [whole] * 4

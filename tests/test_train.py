@@ -328,9 +328,9 @@ def test_commands_to_type_are_quoted(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_damaged_settings(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     settings = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps({**settings, "recipe": "gan"}))
-    assert "is a run of the recipe 'gan', not of 'cnn'" in fails(capsys, "train", "cnn", "--resume", copy)
-    assert "config.json: the recipe is 'gan'; there are: cnn" in fails(capsys, "predict", copy, copy / "example-1.png")
+    (copy / "config.json").write_text(json.dumps({**settings, "recipe": "vae"}))
+    assert "is a run of the recipe 'vae', not of 'cnn'" in fails(capsys, "train", "cnn", "--resume", copy)
+    assert "config.json: the recipe is 'vae'; there are: cnn" in fails(capsys, "predict", copy, copy / "example-1.png")
     for part, key, value in (("config", "epochs", 5), ("config", "lr", None), ("data", "size", [8]), ("data", "mean", "x")):
         (copy / "config.json").write_text(json.dumps({**settings, part: {**settings[part], key: value}}))
         for command in (("train", "cnn", "--resume", copy), ("predict", copy, copy / "example-1.png")):
