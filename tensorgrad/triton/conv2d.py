@@ -13,7 +13,7 @@ from typing import Any
 import triton.language as tl
 
 from .matmul import HALF, tile_of
-from .runtime import FREE, cdiv, kernel, rung, steps
+from .runtime import FREE, Form, Laid, cdiv, forms, kernel, plan, rung, steps, steps_of_form
 from .shared.epilogue import activate
 from .shared.patches import (
     Line,
@@ -21,6 +21,7 @@ from .shared.patches import (
     coalesced,
     forward_lines,
     grouped,
+    grouped_form,
     numbers_of,
     phases,
     pixel_of,
@@ -102,20 +103,21 @@ def depth_of_step(channels: int, most: int) -> tuple[int, bool]:
     return (whole, True) if whole else (min(most, 32), False)
 
 
-def patches(precision: str, y: Any, x: Any, w: Any, after: tuple, activation: int, rows: Line, columns: Line) -> None:
-    """The sum over patches: output y, image x, weight (groups, rows, channels, taps, taps); `after`: bias, scale, shift, residual."""
+@plan
+def plan_patches(precision: str, arrays: tuple, residual: Form | None, activation: int, rows: Line, columns: Line) -> Any:
+    """The launch of a sum over patches for output, image and weight (groups, rows, channels, taps, taps) of these forms."""
+    y, x, w = (Laid(*form) for form in arrays)
     groups, outputs, channels = w.shape[:3]
     pixels = y.shape[0] * y.shape[2] * y.shape[3]
     ieee = precision == "ieee"
-    residual = after[3]
     chunked = channels_last(x)
     step, whole = depth_of_step(channels, 16 if ieee else 128 // y.itemsize if chunked else 32)
     # Places of single numbers need registers, and so does what is added to float32.
     near = chunked and whole
     roomy = near and (y.itemsize == 2 or residual is None)
     bm, bn = tile_of(pixels, outputs, (128 if near or residual is None else 64, 128 if roomy else 64) if not ieee else (64, 64))
-    conv2d_tile[cdiv(pixels, bm) * cdiv(outputs, bn) * groups](
-        y, x, w, *after, *steps(y), *steps(x), *weight_steps(w), *((0, 0, 0, 0) if residual is None else steps(residual)), pixels, outputs,
+    return conv2d_tile[cdiv(pixels, bm) * cdiv(outputs, bn) * groups].bind(
+        *steps(y), *steps(x), *weight_steps(w), *((0, 0, 0, 0) if residual is None else steps_of_form(residual)), pixels, outputs,
         channels, *numbers_of(rows, columns), ACTIVATION=activation, PRECISION=precision, WHOLE=whole, BM=bm, BN=bn, BK=step,
         **resources(precision, bm, bn, roomy))
 
@@ -131,7 +133,13 @@ def forward(precision: str, y: Any, x: Any, w: Any, bias: Any, scratch: Any, *op
     """conv2d, and conv2d_fused where four more arguments follow its options."""
     scale, shift, residual, activation = options[7:] or (None, None, None, 0)
     rows, columns = forward_lines(x, w, y, options[:7])
-    patches(precision, y, x, packed(grouped(w, options[6]), scratch), (bias, scale, shift, residual), activation, rows, columns)
+    in_y, in_x, in_w, in_residual = forms(y, x, w, residual)
+    in_w = grouped_form(in_w, options[6])
+    if not coalesced(Laid(*in_w)):
+        w = packed(grouped(w, options[6]), scratch)
+        in_w, = forms(w)
+    launch = plan_patches(precision, (in_y, in_x, in_w), in_residual, activation, rows, columns)
+    launch(y, x, w, bias, scale, shift, residual)
 
 
 def input_grad(precision: str, dx: Any, gy: Any, w: Any, scratch: Any, *options: int) -> None:
@@ -139,8 +147,9 @@ def input_grad(precision: str, dx: Any, gy: Any, w: Any, scratch: Any, *options:
     down, right = options[:2]
     turned = packed(grouped(w, options[6]).swapaxes(1, 2), scratch)
     for py, px, rows, columns in phases(*forward_lines(dx, w, gy, options)):
-        taps = turned[:, :, :, rows.first :: rows.every, columns.first :: columns.every]
-        patches(precision, dx[:, :, py::down, px::right], gy, taps, (None, None, None, None), 0, rows, columns)
+        taps, pixels = turned[:, :, :, rows.first :: rows.every, columns.first :: columns.every], dx[:, :, py::down, px::right]
+        launch = plan_patches(precision, forms(pixels, gy, taps), None, 0, rows, columns)
+        launch(pixels, gy, taps, None, None, None, None)
 
 
 for _path, _types, _precision in (("triton/v02_implicit", "float32", "ieee"), ("triton/v03_tensor_core", HALF, "tf32"),

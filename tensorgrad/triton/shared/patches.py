@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import triton.language as tl
 
-from ..runtime import cdiv, device_function, steps
+from ..runtime import Form, cdiv, device_function, steps
 
 MOST = (1 << 31) - (1 << 16)  # pixels and numbers of a patch are counted in 32 bits, a tile beyond the last
 
@@ -91,6 +91,13 @@ def numbers_of(rows: Line, columns: Line) -> Iterator[int]:
 def grouped(w: Any, groups: int) -> Any:
     """The weight as (groups, rows, channels, taps, taps)."""
     return w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
+
+
+@lru_cache(4096)
+def grouped_form(form: Form, groups: int) -> Form:
+    """The form of that."""
+    (rows, *shape), (step, *strides), size = form
+    return (groups, rows // groups, *shape), (step * (rows // groups), step, *strides), size
 
 
 def weight_steps(w: Any) -> tuple[int, ...]:
